@@ -1,0 +1,136 @@
+# Needs Python 3.11 or newer, make and git; everything else is installed into .venv from requirements/dev.lock.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules
+
+BIN := .venv/bin
+PY := $(BIN)/python
+SAFETY := $(BIN)/safety-service
+SOURCES := safety_service rules_data clients/python tests
+# Generated as a whole: the contract, and the server's private messages where proto/ has any.
+STUBS := v1 internal
+CLIENT := clients/python/medsafety
+BASELINE := proto/baseline.binpb
+INCLUDE := build/proto-include
+# Kept for `make test`: the slower doors of the house.
+NOT_IN_CHECK := tests/contract tests/equivalence tests/end_to_end
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export STRICT
+
+.PHONY: help setup demo serve check lint unit proto proto-check proto-baseline test test-long bench lock clean
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: .venv/.installed  ## create .venv with the locked packages and the service
+
+demo: .venv/.installed  ## start the server on a free port, send the article's case, print the alerts, stop
+	@$(SAFETY) demo $(ARGS)
+
+serve: .venv/.installed  ## run the server until stopped; options in ARGS="..."
+	@$(SAFETY) serve $(ARGS)
+
+check: lint unit  ## lint, then unit tests and cases: before every commit (under 90 s)
+
+lint: .venv/.installed $(INCLUDE) proto-check  ## ruff, mypy --strict, import layers, the contract's style and compatibility
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/buf lint proto
+	@test -f $(BASELINE) || { echo "$(BASELINE) is missing, so compatibility with the last release cannot be checked; restore it, or for a release make it with: make proto-baseline" >&2; exit 1; }
+	$(BIN)/buf breaking proto --against $(BASELINE)
+
+unit: .venv/.installed
+	$(BIN)/pytest -m "not long" $(addprefix --ignore=,$(NOT_IN_CHECK)) $(ARGS)
+
+proto: .venv/.installed $(INCLUDE)  ## regenerate the Python stubs from proto/
+	@$(generate_stubs)
+	@rm -rf $(addprefix $(CLIENT)/,$(STUBS))
+	@cp -R build/stubs/medsafety/. $(CLIENT)/
+	@echo "$(CLIENT): stubs regenerated"
+
+proto-check: .venv/.installed $(INCLUDE)  ## fail if the committed stubs differ from what proto/ generates
+	@$(generate_stubs)
+	@same=yes; \
+	for part in $(STUBS); do \
+		mkdir -p build/stubs/medsafety/$$part; \
+		diff -r -N -q -x __pycache__ $(CLIENT)/$$part build/stubs/medsafety/$$part || same=no; \
+	done; \
+	if [ $$same = no ]; then echo "The stubs in $(CLIENT) do not match proto/: run make proto" >&2; exit 1; fi
+
+proto-baseline: .venv/.installed $(INCLUDE)  ## at a release: freeze the contract that later changes are held to
+	$(BIN)/buf build proto --exclude-source-info --output $(BASELINE)
+
+test: lint  ## everything but the long tests; STRICT=1 makes a skipped test fail
+	$(BIN)/pytest -m "not long" $(ARGS)
+
+test-long: .venv/.installed  ## every test, long ones too, searching at random; SEED=n repeats a run
+	@seed=$${SEED:-$$($(PY) -c 'import secrets; print(secrets.randbelow(2**32))')}; \
+	echo "Random seed $$seed; to repeat this run: make test-long SEED=$$seed"; \
+	HYPOTHESIS_PROFILE=long SEED=$$seed $(BIN)/pytest --timeout=3600 --hypothesis-seed=$$seed $(ARGS)
+
+bench: .venv/.bench  ## measure against the peers of requirements/bench.lock (needs h2load)
+	@command -v h2load >/dev/null || { echo "make bench needs h2load (Debian: the package nghttp2-client)" >&2; exit 1; }
+	@$(PY) tests/bench/run.py $(ARGS)
+
+UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header $(if $(UPGRADE),--upgrade)
+
+lock: .venv/.installed  ## rewrite requirements/*.lock from pyproject.toml; UPGRADE=1 takes newer versions
+	$(UV_COMPILE) --output-file requirements/runtime.lock
+	$(UV_COMPILE) --group dev --constraint requirements/runtime.lock --output-file requirements/dev.lock
+	$(UV_COMPILE) --group bench --constraint requirements/dev.lock --output-file requirements/bench.lock
+	@! grep -n http requirements/*.lock || { echo "a lock names an address" >&2; exit 1; }
+
+clean:  ## remove .venv, build/ and every cache
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A candidate must run: a version manager may leave a name on the PATH with nothing behind it.
+.venv/.locked: requirements/dev.lock
+	@for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11); do \
+		if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; \
+		python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo "No Python 3.11 or newer with the venv module was found (Debian: the package python3-venv); PYTHON=/path/to/python names one." >&2; \
+		exit 1; \
+	fi; \
+	echo "Setting up .venv with $$($$python --version)"; \
+	$$python -m venv --clear .venv
+	@$(PY) -m pip install --quiet --require-hashes --no-deps -r requirements/dev.lock
+	@touch $@
+
+.venv/.installed: .venv/.locked pyproject.toml
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.bench: .venv/.installed requirements/bench.lock
+	@$(PY) -m pip install --quiet --require-hashes --no-deps -r requirements/bench.lock
+	@touch $@
+
+$(INCLUDE): .venv/.locked
+	@rm -rf $@ $@.new
+	@google=$$($(PY) -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[1])'); \
+	for package in rpc type; do \
+		mkdir -p $@.new/google/$$package; \
+		cp $$google/$$package/*.proto $@.new/google/$$package/; \
+	done
+	@mv $@.new $@
+
+define generate_stubs
+rm -rf build/stubs; mkdir -p build/stubs; \
+PATH="$(CURDIR)/$(BIN):$$PATH" $(PY) -m grpc_tools.protoc -I proto -I $(INCLUDE) \
+	--python_out=build/stubs --grpc_python_out=build/stubs \
+	--mypy_out=quiet:build/stubs --mypy_grpc_out=quiet:build/stubs \
+	$$(cd proto && find medsafety -name '*.proto' | LC_ALL=C sort); \
+for folder in $$(find build/stubs/medsafety -mindepth 1 -type d); do \
+	echo '"""Generated from proto/ by make proto; never edited by hand."""' > $$folder/__init__.py; \
+done
+endef

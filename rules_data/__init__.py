@@ -1,0 +1,1 @@
+"""The sourced knowledge shipped with the service: data only, read and checked by `knowledge/`."""
