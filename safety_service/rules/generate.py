@@ -1,0 +1,162 @@
+"""Generated form of many conditions: one flat Python function that answers them all on one list of facts.
+
+Each condition is written twice, on two rails: `definitely` (true whatever the open facts are) and `possibly` (true for
+some value of them). Unknown is possibly and not definitely; `not` swaps the rails. Most conditions end at the first
+false test of their `possibly` rail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from safety_service.rules.tree import (
+    And,
+    Compare,
+    Constant,
+    FactRef,
+    Known,
+    Not,
+    Number,
+    OneOf,
+    Operand,
+    Or,
+    Tree,
+)
+from safety_service.rules.vocabulary import FACTS, SLOTS
+
+MOST_CONDITIONS = 63  # so that a mask fits a signed 64-bit column in batch
+
+Masks: TypeAlias = tuple[int, int, int]
+Answerer: TypeAlias = Callable[[Sequence[int]], Masks]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`when`, asked only where `applies` holds (None: always)."""
+
+    when: Tree
+    applies: Tree | None = None
+
+
+def generate(conditions: Sequence[Condition], name: str) -> tuple[Answerer, str]:
+    """A function from facts to (true, unknown, not applicable) bit masks, bit i for `conditions[i]`, and its source.
+
+    Raises ValueError for more conditions than a mask holds.
+    """
+    if len(conditions) > MOST_CONDITIONS:
+        raise ValueError(f"{name}: {len(conditions)} conditions, a mask holds {MOST_CONDITIONS}")
+    source = python_source(conditions)
+    scope: dict[str, Answerer] = {}
+    exec(compile(source, f"<generated rules of {name}>", "exec"), {"__builtins__": {}}, scope)  # our own trees only
+    return scope["answer"], source
+
+
+def python_source(conditions: Sequence[Condition]) -> str:
+    """The text of the generated function."""
+    lines = ["def answer(v):", "    t = u = n = 0"]
+    at = 0
+    while at < len(conditions):
+        applies = conditions[at].applies
+        end = at
+        while end < len(conditions) and conditions[end].applies == applies:
+            end += 1
+        pad = "    "
+        if applies is not None:
+            lines.append(f"    if {possibly(applies)}:")
+            pad = "        "
+        for i in range(at, end):
+            lines += _condition(conditions[i], 1 << i, pad)
+        if applies is not None:
+            lines += ["    else:", f"        n |= {(1 << end) - (1 << at)}"]
+        at = end
+    lines.append("    return t, u, n")
+    return "\n".join(lines) + "\n"
+
+
+def _condition(condition: Condition, bit: int, pad: str) -> list[str]:
+    sure = definitely(condition.when)
+    if condition.applies is not None:
+        sure = _join(" and ", [definitely(condition.applies), sure])
+    return [
+        f"{pad}if {possibly(condition.when)}:",
+        f"{pad}    if {sure}:",
+        f"{pad}        t |= {bit}",
+        f"{pad}    else:",
+        f"{pad}        u |= {bit}",
+    ]
+
+
+def definitely(tree: Tree) -> str:
+    """Python text that is true exactly when the meaning is TRUE."""
+    match tree:
+        case Constant(value):
+            return str(value)
+        case OneOf(fact, mask, _):
+            others = FACTS[fact].everything & ~mask
+            return f"not v[{SLOTS[fact]}] & {others}" if others else "True"
+        case Compare(operator, left, right):
+            (low, high), (other_low, other_high) = _ends(left), _ends(right)
+            match operator:
+                case "<" | "<=":
+                    return f"{high} {operator} {other_low}"
+                case ">" | ">=":
+                    return f"{low} {operator} {other_high}"
+                case "==":
+                    return " == ".join(dict.fromkeys((low, high, other_low, other_high)))
+                case "!=":
+                    return f"({high} < {other_low} or {low} > {other_high})"
+        case And(parts):
+            return _join(" and ", [definitely(part) for part in parts])
+        case Or(parts):
+            return _join(" or ", [definitely(part) for part in parts])
+        case Not(part):
+            return f"not ({possibly(part)})"
+        case Known(part):
+            return definitely(part)
+    raise TypeError(f"not specialised: {tree!r}")
+
+
+def possibly(tree: Tree) -> str:
+    """Python text that is true exactly when the meaning is TRUE or UNKNOWN."""
+    match tree:
+        case Constant(value):
+            return str(value)
+        case OneOf(fact, mask, _):
+            return f"v[{SLOTS[fact]}] & {mask}"
+        case Compare(operator, left, right):
+            (low, high), (other_low, other_high) = _ends(left), _ends(right)
+            match operator:
+                case "<" | "<=":
+                    return f"{low} {operator} {other_high}"
+                case ">" | ">=":
+                    return f"{high} {operator} {other_low}"
+                case "==":
+                    return f"({low} <= {other_high} and {high} >= {other_low})"
+                case "!=":
+                    same = " == ".join(dict.fromkeys((low, high, other_low, other_high)))
+                    return f"not ({same})"
+        case And(parts):
+            return _join(" and ", [possibly(part) for part in parts])
+        case Or(parts):
+            return _join(" or ", [possibly(part) for part in parts])
+        case Not(part):
+            return f"not ({definitely(part)})"
+        case Known(part):
+            return definitely(part)
+    raise TypeError(f"not specialised: {tree!r}")
+
+
+def _ends(operand: Operand) -> tuple[str, str]:
+    match operand:
+        case FactRef(name):
+            at = SLOTS[name]
+            return f"v[{at}]", f"v[{at + 1}]"
+        case Number(value, _):
+            return str(value), str(value)
+    raise TypeError(f"not specialised: {operand!r}")
+
+
+def _join(word: str, texts: Sequence[str]) -> str:
+    return "(" + word.join(f"({text})" for text in texts) + ")" if texts else str(word == " and ")

@@ -1,0 +1,236 @@
+"""Every name a rule may use: facts about the order and the patient, limits of a drug, numbers of the policy.
+
+A fact is never a bare value. What is known of it is kept as bounds, so that "unknown" and "partly known" are values:
+
+* a number is two integers, the lowest and highest it can be (equal when known; `LOWEST`..`HIGHEST` when unknown);
+* a choice is a bit mask of the values it can have (one bit when known; all bits when unknown);
+* a yes/no fact is a choice of two (`NO` = 1, `YES` = 2, unknown = 3).
+
+Facts of one order are a flat list of integers, laid out by `SLOTS`: a Python list online, a column per slot in batch.
+Numbers are held in the integer unit of `Unit`: micrograms for mg, days for d.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+LOWEST: Final = -(2**31) + 1
+HIGHEST: Final = 2**31 - 1
+NO: Final = 1
+YES: Final = 2
+EITHER: Final = 3
+
+
+class Unit(Enum):
+    """Units of the vocabulary; `value` is how it is printed, `scale` turns a written number into the integer held."""
+
+    MG = "mg"
+    DAY = "d"
+    YEAR = "a"
+    PERCENT = "%"
+    COUNT = "1"
+
+    @property
+    def scale(self) -> int:
+        return 1000 if self is Unit.MG else 1
+
+
+class Type(Enum):
+    NUMBER = "number"
+    CHOICE = "choice"
+    YES_NO = "yes/no"
+    FLAG = "flag"  # limits only: the statement exists or it does not
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A fact a rule may test. `send` is the request field that settles it; `ask` says it in words."""
+
+    name: str
+    type: Type
+    doc: str
+    send: str
+    unit: Unit = Unit.COUNT
+    values: tuple[str, ...] = ()
+
+    @property
+    def everything(self) -> int:
+        """The mask of a choice of which nothing is known."""
+        return EITHER if self.type is Type.YES_NO else (1 << len(self.values)) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A number, set of values or mere statement that a medication file may hold under `statements`."""
+
+    name: str
+    type: Type
+    doc: str
+    unit: Unit = Unit.COUNT
+    values: tuple[str, ...] = ()
+
+
+GRADES: Final = ("none", "mild", "moderate", "severe")
+PHASES: Final = ("acute", "subacute", "chronic")
+
+
+def _number(name: str, unit: Unit, doc: str, send: str) -> Fact:
+    return Fact(name, Type.NUMBER, doc, send, unit)
+
+
+def _yes_no(name: str, doc: str, send: str) -> Fact:
+    return Fact(name, Type.YES_NO, doc, send)
+
+
+_MEDS = "patient.medications"
+_FACTS: Final = (
+    # --- the order
+    _number("single_dose_mg", Unit.MG, "largest single dose of the relaxant", "prescription.dose"),
+    _number("last_dose_mg", Unit.MG, "single dose of the order before this one", "prescription.last_dose"),
+    _number("supply_days", Unit.DAY, "days of one supply of this order", "prescription.days_supply"),
+    _number("course_days", Unit.DAY, "days x (1 + refills)", "prescription.refills"),
+    _yes_no("new_start", "the order starts the drug", "prescription.status"),
+    _yes_no("benefit_documented", "benefit of the treatment is documented", "prescription.benefit_documented"),
+    _yes_no("code_text_conflict", "code and text name different ingredients", "prescription.medication"),
+    _yes_no("route_not_oral", "the route ordered is not oral for an oral product", "prescription.route"),
+    _yes_no("form_open", "the product's form cannot be told, so two labels could apply", "prescription.medication"),
+    _yes_no("relaxant_use", "the drug is ordered as a muscle relaxant", "prescription.indications"),
+    _yes_no(
+        "exempt_antispastic",
+        "spasticity is the indication and the drug is labelled for it: day limits do not apply",
+        "prescription.indications",
+    ),
+    # --- exposure, from the fold
+    _number("episode_days", Unit.DAY, "days supplied in the episode ending with this course", _MEDS),
+    _number("class_episode_days", Unit.DAY, "days covered by any relaxant in the episode ending here", _MEDS),
+    _number("episode_days_before", Unit.DAY, "days supplied in the episode before this order", _MEDS),
+    _number("days_in_hand", Unit.DAY, "days of the same ingredient still in hand at the start", _MEDS),
+    _number("days_since_relaxant_episode", Unit.DAY, "days from the end of the previous relaxant episode", _MEDS),
+    _yes_no("overlap_opioid", "an opioid shares a day with the relaxant", _MEDS),
+    _yes_no("overlap_opioid_use_disorder", "that opioid treats opioid use disorder", _MEDS),
+    _yes_no("overlap_benzodiazepine", "a benzodiazepine shares a day with the relaxant", _MEDS),
+    _yes_no("overlap_opioid_and_benzodiazepine", "an opioid and a benzodiazepine share a day with it", _MEDS),
+    _yes_no("overlap_cns_depressant", "another CNS depressant shares a day with the relaxant", _MEDS),
+    _yes_no("overlap_anticholinergic", "another anticholinergic shares a day with the relaxant", _MEDS),
+    _number("cns_active_count", Unit.COUNT, "most CNS-active drugs sharing one day, relaxant included", _MEDS),
+    # --- the patient
+    _number("age_years", Unit.YEAR, "completed years on the order's start", "patient.birth_date"),
+    Fact("hepatic_grade", Type.CHOICE, "grade of hepatic impairment", "patient.hepatic.grade", values=GRADES),
+    _yes_no("liver_disease", "any liver disease: coded, or impairment stated", "patient.conditions"),
+    _yes_no("liver_disease_history", "liver disease, present or past", "patient.conditions"),
+    _yes_no(
+        "active_hepatic_disease",
+        "active hepatic disease such as hepatitis or cirrhosis",
+        "patient.conditions",
+    ),
+    _yes_no("liver_code_without_grade", "liver disease is coded and its grade is open", "patient.hepatic.grade"),
+    _yes_no(
+        "liver_code_minor_only",
+        "all liver codes are fatty liver, fibrosis, abscess or congestion",
+        "patient.hepatic.grade",
+    ),
+    _number("days_since_aminotransferases", Unit.DAY, "days since the latest ALT or AST", "patient.hepatic.labs"),
+    _number(
+        "days_since_liver_panel",
+        Unit.DAY,
+        "days since ALT or AST, ALP and bilirubin were all known",
+        "patient.hepatic.labs",
+    ),
+    _number(
+        "alt_percent_of_limit",
+        Unit.PERCENT,
+        "latest ALT as percent of the upper limit sent with it",
+        "patient.hepatic.labs",
+    ),
+    _number(
+        "liver_tests_percent_of_limit",
+        Unit.PERCENT,
+        "highest of the latest liver tests, percent of its limit",
+        "patient.hepatic.labs",
+    ),
+    _yes_no("drives_or_operates_machinery", "drives or operates machinery", "patient.drives_or_operates_machinery"),
+    _yes_no("alcohol_use", "alcohol is used", "patient.alcohol_use"),
+    _yes_no("falls", "has fallen (stated, or coded history of falling)", "patient.falls"),
+    # --- the care pathway
+    _yes_no("back_pain", "back pain is an indication or on the problem list", "prescription.indications"),
+    _yes_no("first_line_tried", "a first-line non-drug option was tried", "patient.care"),
+    _yes_no("active_care_alongside", "exercise or physical therapy goes on or is planned", "patient.care"),
+    _yes_no("unhelpful_care_planned", "lumbar support or TENS goes on or is planned", "patient.care"),
+)
+FACTS: Final[Mapping[str, Fact]] = {fact.name: fact for fact in _FACTS}
+
+
+def _layout() -> dict[str, int]:
+    slots: dict[str, int] = {}
+    at = 0
+    for fact in _FACTS:
+        slots[fact.name] = at
+        at += 2 if fact.type is Type.NUMBER else 1
+    return slots
+
+
+SLOTS: Final[Mapping[str, int]] = _layout()  # first slot of each fact; a number's highest value is the next one
+WIDTH: Final = max(SLOTS.values()) + (2 if _FACTS[-1].type is Type.NUMBER else 1)
+
+
+def unknown_facts() -> list[int]:
+    """A fact list of which nothing is known."""
+    return list(_UNKNOWN)
+
+
+def _unknown() -> list[int]:
+    values: list[int] = []
+    for fact in _FACTS:
+        values += [LOWEST, HIGHEST] if fact.type is Type.NUMBER else [fact.everything]
+    return values
+
+
+_UNKNOWN: Final = _unknown()
+
+
+def _flag(name: str, doc: str) -> Limit:
+    return Limit(name, Type.FLAG, doc)
+
+
+def _grades(name: str, doc: str) -> Limit:
+    return Limit(name, Type.CHOICE, doc, values=GRADES)
+
+
+_LIMITS: Final = (
+    Limit("duration.max_days", Type.NUMBER, "longest labelled use", Unit.DAY),
+    Limit("duration.reassess_days", Type.NUMBER, "labelled use after which to reassess", Unit.DAY),
+    _flag("duration.no_day_limit", "the label gives no limit in days; a policy limit is used"),
+    Limit("duration.benefit_review_days", Type.NUMBER, "stop when no benefit by then", Unit.DAY),
+    Limit("duration.studied_days", Type.NUMBER, "longer use was not studied", Unit.DAY),
+    _flag("indication.spasticity", "labelled for spasticity"),
+    _grades("hepatic.contraindicated", "grades in which the drug is contraindicated"),
+    _flag("hepatic.active_disease", "contraindicated in active hepatic disease"),
+    _grades("hepatic.not_recommended", "grades in which the drug is not recommended"),
+    Limit("hepatic.mild_start_mg", Type.NUMBER, "single dose to start with in mild impairment", Unit.MG),
+    _flag("hepatic.mild_titrate", "titrate slowly in mild impairment"),
+    _grades("hepatic.caution", "grades that call for caution"),
+    _flag("hepatic.liver_disease_caution", "any liver disease calls for caution"),
+    _flag("hepatic.history_caution", "liver disease, past or present, calls for caution"),
+    _grades("hepatic.information", "grades of which the label gives kinetics only"),
+    _flag("hepatic.monitor", "liver tests before and during treatment"),
+    _flag("hepatic.monitor_panel", "aminotransferases, ALP and bilirubin before and during treatment"),
+    _flag("hepatic.monitor_in_liver_disease", "serial liver tests when the liver is damaged"),
+    _flag("hepatic.monitor_prolonged", "liver tests when use is prolonged"),
+    Limit("hepatic.monitor_after_days", Type.NUMBER, "liver tests in use longer than this", Unit.DAY),
+    _flag("hepatic.stop_abnormal", "stop when a liver test is abnormal"),
+    _flag("hepatic.stop_injury", "stop when liver injury occurs (ALT against the policy's multiple)"),
+    _flag("sedation.counsel", "what the label tells of sedation, and its figures"),
+    _flag("sedation.driving", "driving and machinery wording"),
+    _flag("sedation.opioid", "with opioids"),
+    _flag("sedation.opioid_caution", "with opioids, where the drug is not itself a CNS depressant of the class"),
+    _flag("sedation.benzodiazepine", "with benzodiazepines"),
+    _flag("sedation.cns_depressant", "with other CNS depressants"),
+    _flag("sedation.alcohol", "with alcohol"),
+    _flag("sedation.cns_active", "counts among the CNS-active drugs of the Beers criteria"),
+    _flag("function.anticholinergic", "with other anticholinergics"),
+    _flag("pathway.adjunct", "labelled as an adjunct to rest and physical therapy"),
+)
+LIMITS: Final[Mapping[str, Limit]] = {limit.name: limit for limit in _LIMITS}
