@@ -1,0 +1,1 @@
+"""Drug names and codes: the RxNorm dictionary and the few names, codes and brands it lacks. See SOURCE.md."""

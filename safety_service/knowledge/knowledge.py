@@ -1,0 +1,126 @@
+"""The knowledge as one immutable whole: what the labels say, and the rules made ready for each drug."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from safety_service.domain import Check, Citation, RuleKind, Severity
+from safety_service.knowledge.drug_names import DrugNames
+from safety_service.knowledge.schema import (
+    CarePathwayFile,
+    ChildPughFile,
+    ConditionSet,
+    MedicationFile,
+    MedicationSet,
+    PolicyFile,
+    Rule,
+    Source,
+)
+from safety_service.knowledge.value_sets import CareIndex, ConditionClasses, DrugClasses
+from safety_service.rules.generate import Answerer
+from safety_service.rules.template import Template
+from safety_service.rules.tree import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class SourcedStatement:
+    """A statement ready to be quoted; its severity follows from authority, verb and how it was read."""
+
+    severity: Severity
+    says: str
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class LimitText:
+    """A limit or policy number ready to be printed."""
+
+    value: str
+    unit: str
+    basis: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSuggestion:
+    when: Tree | None
+    field: str
+    to: int  # milligrams for a dose are held as micrograms
+    text: Template
+
+
+@dataclass(frozen=True, slots=True)
+class LiveClause:
+    """One way a rule fires for one drug: its condition without anything left to look up, and its words."""
+
+    when: Tree
+    statement: SourcedStatement
+    supporting: tuple[SourcedStatement, ...]
+    title: Template
+    says: Template
+    do: Template
+    computation: Template | None
+    suggest: tuple[LiveSuggestion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRule:
+    """A rule that can speak on a drug. `first_bit` is the mask bit of its first clause."""
+
+    rule: Rule
+    kind: RuleKind
+    applies: Tree | None
+    clauses: tuple[LiveClause, ...]
+    first_bit: int
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The rules of one drug as one generated function, and those that have nothing to say on it, with the reason."""
+
+    subject: str
+    answer: Answerer
+    source: str
+    rules: tuple[LiveRule, ...]
+    silent: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A product line whose label speaks with one voice, and its programs: as the order, and as the partner of one."""
+
+    id: str
+    name: str
+    ingredient: str
+    chain: int  # which chain of the fold its ingredient has
+    file: MedicationFile
+    statements: Mapping[str, SourcedStatement]
+    limits: Mapping[str, LimitText]  # by full name, drug.* and policy.*
+    program: Program
+    pair_program: Program
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """Everything a decision rests on. `digest` is of all files, `policy_digest` of the policy alone."""
+
+    version: str
+    digest: str
+    policy: PolicyFile
+    policy_digest: str
+    policy_numbers: Mapping[str, int]
+    names: DrugNames
+    lines: Mapping[str, Line]
+    lines_of: Mapping[str, tuple[Line, ...]]  # by ingredient
+    rules: tuple[Rule, ...]
+    any_order: Program
+    sources: Mapping[str, Source]
+    medication_sets: tuple[MedicationSet, ...]
+    condition_sets: tuple[ConditionSet, ...]
+    drugs: DrugClasses
+    conditions: ConditionClasses
+    care: CareIndex
+    pathway: CarePathwayFile
+    child_pugh: ChildPughFile
+    reviewed: bool

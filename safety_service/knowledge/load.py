@@ -1,0 +1,518 @@
+"""Reads `rules_data` into one Knowledge, or refuses it with every reason: file, line, what is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+import rules_data
+from safety_service.domain import Check, CheckStatus, Citation, RuleKind, Severity
+from safety_service.knowledge.drug_names import DrugNames
+from safety_service.knowledge.knowledge import (
+    Knowledge,
+    LimitText,
+    Line,
+    LiveClause,
+    LiveRule,
+    LiveSuggestion,
+    Program,
+    SourcedStatement,
+)
+from safety_service.knowledge.read import Document, KnowledgeError, Problem, read_document, validate
+from safety_service.knowledge.schema import (
+    Authority,
+    CareOption,
+    CarePathwayFile,
+    ChildPughFile,
+    Clause,
+    ConditionSet,
+    InlineStatement,
+    MedicationFile,
+    MedicationSet,
+    PolicyFile,
+    ReadAs,
+    Review,
+    Rule,
+    RuleFile,
+    SeverityFile,
+    Source,
+    SourceFile,
+    Statement,
+)
+from safety_service.knowledge.value_sets import care_index, condition_classes, drug_classes
+from safety_service.rules.generate import Condition, generate
+from safety_service.rules.parse import Names, RuleTextError, parse
+from safety_service.rules.specialise import specialise
+from safety_service.rules.template import Template, parse_template
+from safety_service.rules.tree import And, Or, Tree, facts_of
+from safety_service.rules.vocabulary import FACTS, LIMITS, Limit, Type, Unit
+
+VERSION = "2026.11.0"
+RULES_DATA = Path(rules_data.__file__).parent
+
+# Places in texts that are neither facts nor limits; the engine fills them.
+WORDS = frozenset(
+    {
+        "drug",
+        "partners",
+        "statement",
+        "dose_text",
+        "course_sum",
+        "episode_sum",
+        "class_sum",
+        "longest_days",
+        "figures",
+        "conflict",
+        "lines",
+    }
+)
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(slots=True)
+class _Files:
+    """All files read so far, with what is wrong in them."""
+
+    root: Path
+    problems: list[Problem] = field(default_factory=list)
+    documents: dict[int, Document] = field(default_factory=dict)  # by id() of the model read from it
+
+    def one(self, name: str, model: type[M]) -> M | None:
+        path = self.root / name
+        if not path.is_file():
+            self.problems.append(Problem(name, 1, "the file is missing"))
+            return None
+        try:
+            document = read_document(path, name)
+            read = validate(document, model)
+        except KnowledgeError as error:
+            self.problems += error.problems
+            return None
+        self.documents[id(read)] = document
+        return read
+
+    def all(self, folder: str, model: type[M]) -> list[M]:
+        names = sorted(f"{folder}/{path.name}" for path in (self.root / folder).glob("*.yaml"))
+        if not names:
+            self.problems.append(Problem(folder, 1, "the folder has no files"))
+        return [read for name in names if (read := self.one(name, model)) is not None]
+
+    def problem(self, read: BaseModel, reason: str, *path: str | int) -> None:
+        self.problems.append(self.documents[id(read)].problem(reason, *path))
+
+    def stop_on_problems(self) -> None:
+        if self.problems:
+            raise KnowledgeError(sorted(self.problems, key=lambda each: (each.file, each.line)))
+
+
+def load_knowledge(root: Path = RULES_DATA, policy_file: Path | None = None) -> Knowledge:
+    """The knowledge under `root`. Raises KnowledgeError; nothing is used when anything is wrong."""
+    files = _Files(root)
+    severity = files.one("severity.yaml", SeverityFile)
+    policy = (
+        files.one("policy.yaml", PolicyFile)
+        if policy_file is None
+        else _Files(policy_file.parent).one(policy_file.name, PolicyFile)
+    )
+    source_files = files.all("sources", SourceFile)
+    medications = files.all("medications", MedicationFile)
+    rule_files = files.all("rules", RuleFile)
+    sets = _value_sets(files)
+    options = files.all("care_options", CareOption)
+    pathway = files.one("care_pathway.yaml", CarePathwayFile)
+    child_pugh = files.one("child_pugh.yaml", ChildPughFile)
+    files.stop_on_problems()
+    if severity is None or policy is None or pathway is None or child_pugh is None:
+        raise AssertionError("a file that could not be read is a problem")
+
+    medication_sets = tuple(each for each in sets if isinstance(each, MedicationSet))
+    condition_sets = tuple(each for each in sets if isinstance(each, ConditionSet))
+    sources = _sources(files, source_files)
+    _check_sources(files, sources, [*medications, *sets, *options, pathway, child_pugh])
+    for each in medication_sets:
+        if not each.ingredients and not each.atc_prefixes:
+            files.problem(each, "a value set without members would never match")
+    grading = _Grading(files, severity, sources)
+    policy_units = _policy_units(files, policy)
+    rules = _Rules(files, rule_files, Names(policy=policy_units), grading)
+    numbers = {f"policy.{name}": _held(each.value, policy_units[name]) for name, each in policy.numbers.items()}
+    texts = {f"policy.{n}": LimitText(f"{p.value:g}", p.unit, "policy") for n, p in policy.numbers.items()}
+    files.stop_on_problems()
+
+    ingredients = sorted({each.ingredient for each in medications})
+    lines = {
+        each.id: _line(files, each, ingredients.index(each.ingredient), rules, grading, numbers, texts)
+        for each in medications
+    }
+    reviews: list[Review] = [each.review for each in medications]
+    reviews += [each.review for each in options]
+    any_order = rules.program("", {}, numbers, {}, {"order"}, {})
+    files.stop_on_problems()
+    return Knowledge(
+        version=VERSION,
+        digest=_digest(root),
+        policy=policy,
+        policy_digest=hashlib.sha256(policy.model_dump_json().encode()).hexdigest(),
+        policy_numbers=numbers,
+        names=DrugNames(),
+        lines=lines,
+        lines_of={name: tuple(line for line in lines.values() if line.ingredient == name) for name in ingredients},
+        rules=rules.rules,
+        any_order=any_order,
+        sources=sources,
+        medication_sets=medication_sets,
+        condition_sets=condition_sets,
+        drugs=drug_classes(medication_sets),
+        conditions=condition_classes(condition_sets),
+        care=care_index(options),
+        pathway=pathway,
+        child_pugh=child_pugh,
+        reviewed=all(each.status == "reviewed" for each in reviews),
+    )
+
+
+def _digest(root: Path) -> str:
+    """SHA-256 over every file that speaks, in the order of their names. Cases and programs do not speak."""
+    total = hashlib.sha256()
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_file() and path.suffix in {".yaml", ".tsv", ".gz"} and not name.startswith("cases/"):
+            total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _value_sets(files: _Files) -> list[MedicationSet | ConditionSet]:
+    found: list[MedicationSet | ConditionSet] = []
+    for path in sorted((files.root / "value_sets").glob("*.yaml")):
+        name = f"value_sets/{path.name}"
+        try:
+            kind = read_document(path, name).data
+        except KnowledgeError as error:
+            files.problems += error.problems
+            continue
+        is_drugs = isinstance(kind, dict) and kind.get("kind") == "medication"
+        read = files.one(name, MedicationSet) if is_drugs else files.one(name, ConditionSet)
+        if read is not None:
+            found.append(read)
+    if not found:
+        files.problems.append(Problem("value_sets", 1, "the folder has no files"))
+    return found
+
+
+def _sources(files: _Files, read: list[SourceFile]) -> dict[str, Source]:
+    found: dict[str, Source] = {}
+    for each in read:
+        for i, source in enumerate(each.sources):
+            if source.id in found:
+                files.problem(each, f"the source {source.id!r} is given twice", "sources", i)
+            found[source.id] = source
+    return found
+
+
+def _check_sources(files: _Files, sources: Mapping[str, Source], read: Iterable[BaseModel]) -> None:
+    """Every `source` names a source, and every `seen_in` a copy of it."""
+
+    def walk(part: object, path: tuple[str | int, ...], owner: BaseModel) -> None:
+        if isinstance(part, BaseModel):
+            source_id = getattr(part, "source", None)
+            if isinstance(source_id, str):
+                source = sources.get(source_id)
+                if source is None:
+                    files.problem(owner, f"no source is called {source_id!r}", *path, "source")
+                else:
+                    for seen in set(getattr(part, "seen_in", ())) - {copy.id for copy in source.copies}:
+                        files.problem(owner, f"{seen!r} is not a copy of {source_id!r}", *path, "seen_in")
+            for name in type(part).model_fields:
+                walk(getattr(part, name), (*path, name), owner)
+        elif isinstance(part, tuple):
+            for i, each in enumerate(part):
+                walk(each, (*path, i), owner)
+        elif isinstance(part, dict):
+            for name, each in part.items():
+                walk(each, (*path, name), owner)
+
+    for each in read:
+        walk(each, (), each)
+
+
+def _policy_units(files: _Files, policy: PolicyFile) -> dict[str, Unit]:
+    by_text = {unit.value: unit for unit in Unit}
+    units: dict[str, Unit] = {}
+    for name, number in policy.numbers.items():
+        if number.unit not in by_text:
+            files.problem(policy, f"{number.unit!r} is not a unit of the service", "numbers", name, "unit")
+        units[name] = by_text.get(number.unit, Unit.COUNT)
+    return units
+
+
+def _held(value: int | float, unit: Unit) -> int:
+    held = value * unit.scale
+    if held != int(held):
+        raise ValueError(f"{value} {unit.value} is finer than the service counts")
+    return int(held)
+
+
+class _Grading:
+    """Severity from (authority, verb) and how it was read; statements made ready to be quoted."""
+
+    def __init__(self, files: _Files, severity: SeverityFile, sources: Mapping[str, Source]) -> None:
+        self.files = files
+        self.sources = sources
+        self.rows = {row.authority: row.verbs for row in severity.rows}
+        self.cap = Severity[severity.secondary_cap]
+
+    def statement(
+        self, owner: BaseModel, path: tuple[str | int, ...], said: Statement | InlineStatement
+    ) -> SourcedStatement:
+        name = self.rows.get(said.authority, {}).get(said.verb)
+        if name is None:
+            self.files.problem(owner, f"{said.authority.value!r} has no verb {said.verb!r}", *path, "verb")
+            name = "LOW"
+        source = self.sources.get(said.source)
+        if source is None:
+            self.files.problem(owner, f"no source is called {said.source!r}", *path, "source")
+            source = Source(id="missing", title="-", publisher="-", kind="policy", date="-", url="-")
+        severity = Severity[name]
+        if said.read_as is ReadAs.SECONDARY and said.authority is Authority.LABEL:
+            severity = min(severity, self.cap)
+        citation = Citation(
+            source_id=source.id,
+            title=source.title,
+            publisher=source.publisher,
+            section=said.section,
+            date=source.date,
+            url=source.url,
+            authority=said.authority.value,
+            verb=said.verb,
+            basis=said.basis.value,
+            read_as=said.read_as.value,
+            status=source.status,
+        )
+        return SourcedStatement(severity, said.says, citation)
+
+
+@dataclass(frozen=True, slots=True)
+class _ParsedClause:
+    clause: Clause
+    owner: BaseModel
+    path: tuple[str | int, ...]
+    when: Tree
+    suggest_when: tuple[Tree | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _ParsedRule:
+    rule: Rule
+    kind: RuleKind
+    applies: Tree | None
+    clauses: tuple[_ParsedClause, ...]
+
+
+class _Rules:
+    """The rules, parsed once, made into a program for each drug."""
+
+    def __init__(self, files: _Files, read: list[RuleFile], names: Names, grading: _Grading) -> None:
+        self.files = files
+        self.names = names
+        self.grading = grading
+        self.parsed: dict[str, _ParsedRule] = {}
+        for each in read:
+            for i, rule in enumerate(each.rules):
+                self._add(each, rule, ("rules", i))
+        self.rules = tuple(each.rule for each in self.parsed.values())
+        for each in read:
+            for i, rule in enumerate(each.rules):
+                for absorbed in set(rule.absorbs) - set(self.parsed):
+                    files.problem(each, f"no rule is called {absorbed!r}", "rules", i, "absorbs")
+
+    def _add(self, owner: RuleFile, rule: Rule, path: tuple[str | int, ...]) -> None:
+        if rule.id in self.parsed:
+            self.files.problem(owner, f"the rule {rule.id!r} is given twice", *path, "id")
+        if rule.kind not in RuleKind.__members__:
+            self.files.problem(owner, f"no kind is called {rule.kind!r}", *path, "kind")
+        clauses = []
+        for i, clause in enumerate(rule.clauses):
+            at = (*path, "clauses", i)
+            when = self._text(owner, clause.when, *at, "when")
+            suggest_when = tuple(
+                None if s.when is None else self._text(owner, s.when, *at, "suggest", j, "when")
+                for j, s in enumerate(clause.suggest)
+            )
+            clauses.append(_ParsedClause(clause, owner, at, when, suggest_when))
+        applies = None if rule.applies is None else self._text(owner, rule.applies, *path, "applies")
+        kind = RuleKind.__members__.get(rule.kind, RuleKind.UNSPECIFIED)
+        self.parsed[rule.id] = _ParsedRule(rule, kind, applies, tuple(clauses))
+
+    def _text(self, owner: RuleFile, text: str, *path: str | int) -> Tree:
+        try:
+            return parse(text, self.names)
+        except RuleTextError as error:
+            self.files.problem(owner, f"{error} (column {error.column} of {text!r})", *path)
+            return parse("True", self.names)
+
+    def condition_of(self, rule_id: str) -> tuple[Tree, tuple[Tree, ...]]:
+        """When another rule fires (any of its clauses, where it applies), and what would absorb it."""
+        absorbers = tuple(_condition(each) for each in self.parsed.values() if rule_id in each.rule.absorbs)
+        return _condition(self.parsed[rule_id]), absorbers
+
+    def program(
+        self,
+        subject: str,
+        statements: Mapping[str, SourcedStatement],
+        limits: Mapping[str, int],
+        texts: Mapping[str, LimitText],
+        scopes: set[str],
+        silences: Mapping[str, str],
+    ) -> Program:
+        """The rules of `scopes` for a drug with these limits (by full name)."""
+        live: list[LiveRule] = []
+        silent: list[Check] = []
+        conditions: list[Condition] = []
+        for parsed in self.parsed.values():
+            if parsed.rule.scope not in scopes:
+                continue
+            applies = None
+            clauses: list[LiveClause] = []
+            if parsed.applies is not None:
+                applies = specialise(parsed.applies, limits, self.condition_of)
+            if parsed.applies is None or applies is not None:
+                for each in parsed.clauses:
+                    when = specialise(each.when, limits, self.condition_of)
+                    if when is not None:
+                        clauses.append(self._live(each, when, statements, limits, texts))
+            if not clauses:
+                reason = _silence(parsed.rule.id, silences)
+                silent.append(Check(parsed.rule.id, parsed.rule.version, subject, CheckStatus.NOT_APPLICABLE, reason))
+                continue
+            first = 1 << len(conditions)
+            conditions += [Condition(each.when, applies) for each in clauses]
+            mask = (1 << len(conditions)) - first
+            live.append(LiveRule(parsed.rule, parsed.kind, applies, tuple(clauses), first, mask))
+        answer, source = generate(conditions, subject or "any order")
+        return Program(subject, answer, source, tuple(live), tuple(silent))
+
+    def _live(
+        self,
+        parsed: _ParsedClause,
+        when: Tree,
+        statements: Mapping[str, SourcedStatement],
+        limits: Mapping[str, int],
+        texts: Mapping[str, LimitText],
+    ) -> LiveClause:
+        clause, owner, path = parsed.clause, parsed.owner, parsed.path
+        if isinstance(clause.statement, str):
+            said = statements.get(clause.statement.removeprefix("drug."))
+            if said is None:
+                self.files.problem(owner, f"no such statement: {clause.statement!r}", *path, "statement")
+                said = SourcedStatement(Severity.LOW, "-", Citation(*["-"] * 11))
+        else:
+            said = self.grading.statement(owner, (*path, "statement"), clause.statement)
+        supporting = tuple(
+            self.grading.statement(owner, (*path, "supporting", i), each) for i, each in enumerate(clause.supporting)
+        )
+        return LiveClause(
+            when=when,
+            statement=said,
+            supporting=supporting,
+            title=self._template(owner, clause.title, texts, *path, "title"),
+            says=self._template(owner, clause.says, texts, *path, "says"),
+            do=self._template(owner, clause.do, texts, *path, "do"),
+            computation=None
+            if clause.computation is None
+            else self._template(owner, clause.computation, texts, *path, "computation"),
+            suggest=tuple(self._suggestion(parsed, i, limits) for i in range(len(clause.suggest))),
+        )
+
+    def _suggestion(self, parsed: _ParsedClause, i: int, limits: Mapping[str, int]) -> LiveSuggestion:
+        given = parsed.clause.suggest[i]
+        when = parsed.suggest_when[i]
+        if when is not None:
+            when = specialise(when, limits, self.condition_of)
+        if isinstance(given.to, str):
+            if given.to not in limits:
+                self.files.problem(parsed.owner, f"no limit is called {given.to!r}", *parsed.path, "suggest", i)
+            to = limits.get(given.to, 0)
+        else:
+            to = _held(given.to, Unit.MG if given.field == "dose" else Unit.DAY)
+        text = self._template(parsed.owner, given.text, {}, *parsed.path, "suggest", i, "text")
+        return LiveSuggestion(when, given.field, to, text)
+
+    def _template(self, owner: BaseModel, text: str, texts: Mapping[str, LimitText], *path: str | int) -> Template:
+        try:
+            return parse_template(text, {*FACTS, *WORDS, *texts, "current", "proposed"})
+        except ValueError as error:
+            self.files.problem(owner, str(error), *path)
+            return Template((text,), ())
+
+
+def _condition(rule: _ParsedRule) -> Tree:
+    any_clause = Or(tuple(each.when for each in rule.clauses))
+    return any_clause if rule.applies is None else And((rule.applies, any_clause))
+
+
+def _silence(rule_id: str, silences: Mapping[str, str]) -> str:
+    """The longest prefix of the rule's id that the drug's file gives a reason for."""
+    parts = rule_id.split(".")
+    for end in range(len(parts), 0, -1):
+        reason = silences.get(".".join(parts[:end]))
+        if reason is not None:
+            return reason
+    return "the label makes no statement this check could use"
+
+
+def _line(
+    files: _Files,
+    read: MedicationFile,
+    chain: int,
+    rules: _Rules,
+    grading: _Grading,
+    policy: Mapping[str, int],
+    policy_texts: Mapping[str, LimitText],
+) -> Line:
+    limits: dict[str, int] = dict(policy)
+    texts: dict[str, LimitText] = dict(policy_texts)
+    statements: dict[str, SourcedStatement] = {}
+    for name, said in read.statements.items():
+        path = ("statements", name)
+        limit = LIMITS.get(name)
+        if limit is None:
+            files.problem(read, f"no limit is called {name!r}", *path)
+            continue
+        statements[name] = grading.statement(read, path, said)
+        value = _limit_value(files, read, limit, said, path)
+        limits[f"drug.{name}"] = value
+        shown = ", ".join(said.value) if isinstance(said.value, tuple) else f"{said.value:g}" if said.value else ""
+        texts[f"drug.{name}"] = LimitText(shown, limit.unit.value, said.basis.value)
+    program = rules.program(read.id, statements, limits, texts, {"relaxant", "pair", "order"}, read.not_applicable)
+    pair_program = rules.program(read.id, statements, limits, texts, {"pair"}, read.not_applicable)
+    return Line(read.id, read.name, read.ingredient, chain, read, statements, texts, program, pair_program)
+
+
+def _limit_value(
+    files: _Files, read: MedicationFile, limit: Limit, said: Statement, path: tuple[str | int, ...]
+) -> int:
+    match limit.type, said.value:
+        case Type.FLAG, None:
+            return 1
+        case Type.NUMBER, int() | float() as value:
+            if said.unit != limit.unit.value:
+                files.problem(read, f"{limit.name} is given in {limit.unit.value}, not {said.unit!r}", *path, "unit")
+            return _held(value, limit.unit)
+        case Type.CHOICE, tuple() as values:
+            wrong = [each for each in values if each not in limit.values]
+            if wrong or not values:
+                files.problem(read, f"{limit.name} holds some of {limit.values}, not {values}", *path, "value")
+            return sum(1 << limit.values.index(each) for each in values if each in limit.values)
+    files.problem(read, f"{limit.name} is a {limit.type.value}: the value {said.value!r} does not fit", *path)
+    return 0
+
+
+def facts_wanted(program: Program) -> frozenset[str]:
+    """Every fact a program may ask for."""
+    return frozenset().union(*(facts_of(clause.when) for rule in program.rules for clause in rule.clauses))

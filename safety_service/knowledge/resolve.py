@@ -1,0 +1,317 @@
+"""From what a client sends for a drug - codes, display names, free text - to ingredients, strength and form.
+
+A code wins over text, the most exact code over the others; text fills in what the winning code does not say.
+When code and text name different drugs, or different strengths, that is reported and the code is kept.
+Nothing is guessed: what is not recognised comes back with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import lru_cache
+from types import MappingProxyType
+
+from safety_service.domain import Coding, MatchedBy, Medication, ResolvedIngredient
+from safety_service.knowledge.drug_names import RXNORM, DrugNames, NameKind
+from safety_service.knowledge.drug_text import DrugText, read_drug_text
+from safety_service.knowledge.drug_words import phrase
+
+ATC = "http://www.whocc.no/atc"
+SNOMED = "http://snomed.info/sct"
+NDC = "http://hl7.org/fhir/sid/ndc"
+
+_SYSTEMS = {
+    RXNORM: RXNORM,
+    "urn:oid:2.16.840.1.113883.6.88": RXNORM,
+    "2.16.840.1.113883.6.88": RXNORM,
+    "rxnorm": RXNORM,
+    ATC: ATC,
+    "urn:oid:2.16.840.1.113883.6.73": ATC,
+    "atc": ATC,
+    SNOMED: SNOMED,
+    "urn:oid:2.16.840.1.113883.6.96": SNOMED,
+    "snomed": SNOMED,
+    "snomedct": SNOMED,
+    NDC: NDC,
+    "urn:oid:2.16.840.1.113883.6.69": NDC,
+    "ndc": NDC,
+}
+_ATC_CODE = re.compile(r"[A-DGHJL-NPRSV](?:\d\d(?:[A-Z](?:[A-Z](?:\d\d)?)?)?)?")
+# The most exact kind of code first.
+_EXACT = (
+    MatchedBy.SITE_CODE,
+    MatchedBy.RXNORM_PRODUCT,
+    MatchedBy.RXNORM_OTHER,
+    MatchedBy.RXNORM_INGREDIENT,
+    MatchedBy.SNOMED,
+    MatchedBy.ATC,
+)
+_LONGEST_ECHO = 80  # characters of what was sent that are repeated in a reason
+_NO_SITE_CODES: Mapping[tuple[str, str], str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Which drug was meant, how it was recognised, and what stays open. Empty text: not said."""
+
+    matched_by: MatchedBy
+    matched_on: str = ""  # the code, or the name that matched
+    ingredients: tuple[ResolvedIngredient, ...] = ()  # alphabetical; salts removed
+    form: str = ""  # "tablet", "capsule", "solution" ...
+    route: str = ""  # "oral", "injection", "sublingual", "topical" ...
+    release: str = ""  # "ir" or "er"
+    brand: str = ""
+    rxcui: str = ""  # RxNorm code of the product, when it is one product
+    conflict: str = ""  # in what way code and text, or two codes, disagree; what is given above was kept
+    unrecognised: tuple[str, ...] = ()  # words that may name a further ingredient
+    unread: tuple[str, ...] = ()  # each code and text that was sent and not understood, with the reason
+    classes_atc: tuple[str, ...] = ()  # ATC codes sent, for membership by prefix, also of drugs we do not know
+
+    @property
+    def why_not(self) -> str:
+        """Why no drug was recognised; "" when one was."""
+        return "; ".join(self.unread) if self.matched_by is MatchedBy.NONE else ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ingredient names."""
+        return tuple(each.name for each in self.ingredients)
+
+
+def resolve(
+    names: DrugNames, medication: Medication, site_codes: Mapping[tuple[str, str], str] = _NO_SITE_CODES
+) -> Resolution:
+    """Recognise the drug of `medication`. Never raises; the same input gives the same answer.
+
+    `site_codes` maps (system, code) as a site sends them, such as its NDC codes, to RxNorm codes.
+    """
+    codes = [_read_code(names, coding, site_codes) for coding in medication.codings]
+    said = [(text, read_drug_text(names, text)) for text in _texts(medication)]
+    known = sorted((each for each in codes if each.ingredients), key=lambda each: _EXACT.index(each.matched_by))
+    understood = next((each for _, each in said if each.ingredients), None)
+    classes = tuple(dict.fromkeys(code for each in codes for code in each.classes_atc))
+    if known:
+        best = _beside_text(replace(known[0], conflict=_codes_disagree(known)), said)
+    elif understood is not None:
+        best = _from_text(understood, said)
+    elif classes:
+        best = Resolution(MatchedBy.ATC, classes[0], unrecognised=_unknown_words(said))
+    else:
+        best = Resolution(MatchedBy.NONE, unrecognised=_unknown_words(said))
+    unread = [reason for each in codes for reason in each.unread]
+    unread += [f"{_echo(text)}: {each.why_not}" for text, each in said if not each.ingredients]
+    if best.matched_by is MatchedBy.NONE:
+        unread += [] if medication.codings else ["no code was sent"]
+        unread += [] if said else ["no text was sent"]
+    return replace(best, unread=tuple(unread), classes_atc=classes) if unread or classes else best
+
+
+def did_you_mean(names: DrugNames, text: str) -> tuple[str, ...]:
+    """Up to three known names spelled like the words of `text` that are not recognised.
+
+    For a person to choose from, never used to resolve anything. Slow (tens of milliseconds).
+    """
+    words = read_drug_text(names, text).unrecognised
+    spelled = _spellings(names)
+    sent = " ".join(phrase(text))
+    close = [name for name in spelled if sent and name.startswith(f"{sent} ")]
+    for attempt in (sent, " ".join(words), *words):
+        close += get_close_matches(attempt, spelled, n=3, cutoff=0.8)
+    return tuple(dict.fromkeys(spelled[word] for word in close))[:3]
+
+
+@lru_cache(maxsize=2)
+def _spellings(names: DrugNames) -> dict[str, str]:
+    return dict(names.all_words())
+
+
+# --- codes ------------------------------------------------------------------------------------------------
+
+
+def _read_code(names: DrugNames, coding: Coding, site_codes: Mapping[tuple[str, str], str]) -> Resolution:
+    """One code by itself; without ingredients, and with the reason in `unread`, when it is not known."""
+    system, code = coding.system.strip(), coding.code.strip()
+    mapped = site_codes.get((system, code))
+    if mapped is not None:
+        return replace(_rxnorm(names, mapped), matched_by=MatchedBy.SITE_CODE, matched_on=code)
+    known = _SYSTEMS.get(system) or _SYSTEMS.get(system.lower().replace(" ", ""))
+    if known == RXNORM:
+        return _rxnorm(names, code)
+    if known in (ATC, SNOMED):
+        code = code.upper()
+        coded = names.coded(known, code)
+        classes = (code,) if known == ATC and _ATC_CODE.fullmatch(code) else ()
+        if coded is None:
+            reason = f"{'ATC' if known == ATC else 'SNOMED CT'} code {_echo(code)} is not in the dictionary"
+            return Resolution(MatchedBy.NONE, unread=() if classes else (reason,), classes_atc=classes)
+        return Resolution(
+            MatchedBy.ATC if known == ATC else MatchedBy.SNOMED,
+            code,
+            tuple(ResolvedIngredient(name) for name in coded.ingredients),
+            unrecognised=(coded.beside,) if coded.beside else (),
+            classes_atc=classes,
+        )
+    if known == NDC:
+        return _not_read(f"NDC {_echo(code)} is not in this site's map from NDC to RxNorm")
+    return _not_read(f"code system {_echo(system)} is not one we read")
+
+
+def _rxnorm(names: DrugNames, rxcui: str) -> Resolution:
+    name = names.rxnorm(rxcui)
+    if name is None:
+        return _not_read(f"RxNorm code {_echo(rxcui)} is not in the dictionary")
+    if not name.ingredients:
+        return _not_read(f"RxNorm code {rxcui} is the brand {name.brand}, whose ingredients we do not know")
+    product = name.kind in (NameKind.PRODUCT, NameKind.PACK)
+    if product:
+        matched_by = MatchedBy.RXNORM_PRODUCT
+    elif name.kind is NameKind.INGREDIENT:
+        matched_by = MatchedBy.RXNORM_INGREDIENT
+    else:
+        matched_by = MatchedBy.RXNORM_OTHER
+    said = (name.form, name.route, name.release, name.brand, rxcui if product else "")
+    return Resolution(matched_by, rxcui, name.ingredients, *said)
+
+
+def _not_read(reason: str) -> Resolution:
+    return Resolution(MatchedBy.NONE, unread=(reason,))
+
+
+def _codes_disagree(known: list[Resolution]) -> str:
+    """A less exact code may say less than the best one, never something else."""
+    best = known[0]
+    for other in known[1:]:
+        one, two = set(best.names), set(other.names)
+        if not (two <= one or one <= two):
+            return f"code {best.matched_on} is {_list(one)}; code {other.matched_on} is {_list(two)}"
+        if difference := _strengths_differ(best.ingredients, other.ingredients):
+            return f"code {best.matched_on} is {difference[0]}; code {other.matched_on} is {difference[1]}"
+    return ""
+
+
+# --- text beside a code, or alone -------------------------------------------------------------------------
+
+
+def _texts(medication: Medication) -> list[str]:
+    """The free text and the display names, each once, as a person would read them first."""
+    sent = (medication.text, *(coding.display for coding in medication.codings))
+    return list(dict.fromkeys(text for text in sent if text.strip()))
+
+
+def _beside_text(best: Resolution, said: list[tuple[str, DrugText]]) -> Resolution:
+    """The answer of a code, checked against the texts and filled in from them where it says nothing."""
+    says_all = best.matched_by in (MatchedBy.RXNORM_PRODUCT, MatchedBy.RXNORM_OTHER, MatchedBy.SITE_CODE)
+    for text, each in said:
+        if not each.ingredients:
+            continue
+        if not best.conflict:
+            best = replace(best, conflict=_code_and_text_disagree(best, text, each))
+        if not says_all:  # the code of one ingredient may stand for a combination, which the text tells
+            beside = (
+                *(one.name for one in each.ingredients if one.name not in best.names),
+                *each.unrecognised,
+            )
+            best = replace(best, unrecognised=tuple(dict.fromkeys((*best.unrecognised, *beside))))
+        if not best.conflict and not best.rxcui and tuple(one.name for one in each.ingredients) == best.names:
+            best = _filled_in(best, each)
+    return best
+
+
+def _code_and_text_disagree(best: Resolution, text: str, said: DrugText) -> str:
+    named = {each.name for each in said.ingredients}
+    held = set(best.names)
+    start = f"code {best.matched_on} is"
+    # A text with unknown words may name the rest of the combination by one of them.
+    if not named <= held or (named != held and not said.unrecognised and not best.unrecognised):
+        return f"{start} {_list(best.names)}; {_echo(text)} names {_list(named)}"
+    if difference := _strengths_differ(best.ingredients, said.ingredients):
+        return f"{start} {difference[0]}; {_echo(text)} says {difference[1]}"
+    if best.release and said.release and best.release != said.release:
+        words = {"ir": "immediate release", "er": "extended release"}
+        return f"{start} {words[best.release]}; {_echo(text)} is {words[said.release]}"
+    return ""
+
+
+def _strengths_differ(
+    one: tuple[ResolvedIngredient, ...], two: tuple[ResolvedIngredient, ...]
+) -> tuple[str, str] | None:
+    """The first ingredient whose strength both state, for the same amount of product, and differently."""
+    theirs = {each.name: each for each in two}
+    for mine in one:
+        other = theirs.get(mine.name)
+        if (
+            other is not None
+            and mine.strength_ug is not None
+            and other.strength_ug is not None
+            and mine.per == other.per
+            and mine.strength_ug != other.strength_ug
+        ):
+            return f"{mine.name} {_amount(mine)}", _amount(other)
+    return None
+
+
+def _filled_in(best: Resolution, said: DrugText) -> Resolution:
+    """What the code leaves open, from a text that names the same drug. A pill may be a tablet or capsule."""
+    if best.form not in ("", "pill", said.form) and said.form:
+        return best
+    if best.form == "pill" and said.form and not said.form.endswith(("tablet", "capsule")):
+        return best
+    pairs = zip(best.ingredients, said.ingredients, strict=True)
+    return replace(
+        best,
+        ingredients=tuple(text if code.strength_ug is None else code for code, text in pairs),
+        form=said.form or best.form,
+        route=best.route or said.route,
+        release=best.release or said.release,
+        brand=best.brand or said.brand,
+    )
+
+
+def _from_text(understood: DrugText, said: list[tuple[str, DrugText]]) -> Resolution:
+    conflict = ""
+    held = {each.name for each in understood.ingredients}
+    for text, each in said:
+        named = {one.name for one in each.ingredients}
+        if named and named != held:
+            conflict = f"one text names {_list(held)}; {_echo(text)} names {_list(named)}"
+            break
+        if difference := _strengths_differ(understood.ingredients, each.ingredients):
+            conflict = f"one text says {difference[0]}; {_echo(text)} says {difference[1]}"
+            break
+    return Resolution(
+        understood.matched_by,
+        understood.matched_on,
+        understood.ingredients,
+        understood.form,
+        understood.route,
+        understood.release,
+        understood.brand,
+        understood.rxcui,
+        conflict,
+        understood.unrecognised,
+    )
+
+
+def _unknown_words(said: Iterable[tuple[str, DrugText]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word for _, each in said for word in each.unrecognised))
+
+
+# --- wording ----------------------------------------------------------------------------------------------
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _amount(ingredient: ResolvedIngredient) -> str:
+    mg = f"{(ingredient.strength_ug or 0) / 1000:.10g} mg"
+    return f"{mg}/{ingredient.per}" if ingredient.per else mg
+
+
+def _echo(sent: str) -> str:
+    """What was sent, as a quotation that cannot break a line or run on."""
+    shown = "".join(character if character.isprintable() else " " for character in sent[: _LONGEST_ECHO + 1])
+    return f"'{shown[:_LONGEST_ECHO]}...'" if len(sent) > _LONGEST_ECHO else f"'{shown}'"

@@ -1,0 +1,154 @@
+"""Is this drug, condition or non-drug option one of those a rule asks about? As bit masks, one bit per value set."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from safety_service.domain import CareTried, Coding
+from safety_service.knowledge.schema import CareOption, ConditionSet, MedicationSet
+
+ICD10CM = frozenset({"http://hl7.org/fhir/sid/icd-10-cm", "urn:oid:2.16.840.1.113883.6.90", "icd-10-cm", "icd10cm"})
+SNOMED = frozenset({"http://snomed.info/sct", "urn:oid:2.16.840.1.113883.6.96", "snomed", "sct"})
+_ICD10CM_FORM = re.compile(r"[A-Z]\d[0-9A-Z](?:\.?[0-9A-Z]{1,4})?")
+
+
+@dataclass(frozen=True, slots=True)
+class DrugClasses:
+    """Classes of drugs by base ingredient name and by ATC prefix; bit i stands for `ids[i]`."""
+
+    ids: tuple[str, ...]
+    by_ingredient: dict[str, int]
+    by_prefix: dict[str, int]
+    excluded_prefix: dict[str, int]
+    not_by_route: dict[str, int]  # route -> the classes a drug given so does not count in
+
+    def bit(self, set_id: str) -> int:
+        """The bit of one set. Raises KeyError for a set that is not there."""
+        try:
+            return 1 << self.ids.index(set_id)
+        except ValueError:
+            raise KeyError(f"no value set of drugs is called {set_id!r}") from None
+
+    def of_ingredient(self, name: str, route: str) -> int:
+        """The classes of a recognised ingredient given by `route` ("" = not known)."""
+        bits = self.by_ingredient.get(name, 0)
+        return bits & ~self.not_by_route.get(route, 0) if bits else 0
+
+    def of_atc(self, code: str) -> int:
+        """The classes an ATC code of any level falls in."""
+        bits = excluded = 0
+        for end in range(1, len(code) + 1):
+            bits |= self.by_prefix.get(code[:end], 0)
+            excluded |= self.excluded_prefix.get(code[:end], 0)
+        return bits & ~excluded
+
+
+def drug_classes(sets: Sequence[MedicationSet]) -> DrugClasses:
+    """The sets made ready for look-up; bits in the order given."""
+    by_ingredient: dict[str, int] = {}
+    by_prefix: dict[str, int] = {}
+    excluded: dict[str, int] = {}
+    not_by_route: dict[str, int] = {}
+    for i, each in enumerate(sets):
+        bit = 1 << i
+        for ingredient in each.ingredients:
+            by_ingredient[ingredient.name] = by_ingredient.get(ingredient.name, 0) | bit
+            for code in ingredient.atc:
+                by_prefix[code] = by_prefix.get(code, 0) | bit
+        for prefix in each.atc_prefixes:
+            by_prefix[prefix.code] = by_prefix.get(prefix.code, 0) | bit
+        for prefix in each.atc_excluded:
+            excluded[prefix.code] = excluded.get(prefix.code, 0) | bit
+        for route in each.routes_excluded:
+            not_by_route[route] = not_by_route.get(route, 0) | bit
+    return DrugClasses(tuple(each.id for each in sets), by_ingredient, by_prefix, excluded, not_by_route)
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionClasses:
+    """Classes of conditions; bit i stands for `ids[i]`."""
+
+    ids: tuple[str, ...]
+    by_icd_prefix: dict[str, int]
+    by_snomed: dict[str, int]
+
+    def bit(self, set_id: str) -> int:
+        try:
+            return 1 << self.ids.index(set_id)
+        except ValueError:
+            raise KeyError(f"no value set of conditions is called {set_id!r}") from None
+
+    def of(self, codings: Sequence[Coding]) -> tuple[int, bool]:
+        """The classes a condition falls in, and whether it was recognised, so that "in none" can be believed.
+
+        An ICD-10-CM code speaks for itself, since prefixes cover all its children. A SNOMED CT code that is in no set
+        is not recognised: it could be a child of one that is.
+        """
+        bits = 0
+        recognised = False
+        for coding in codings:
+            system = coding.system.strip().lower()
+            code = coding.code.strip().upper()
+            if system in ICD10CM and _ICD10CM_FORM.fullmatch(code):
+                recognised = True
+                plain = code.replace(".", "")
+                for end in range(3, len(plain) + 1):
+                    bits |= self.by_icd_prefix.get(plain[:end], 0)
+            elif system in SNOMED and code in self.by_snomed:
+                recognised = True
+                bits |= self.by_snomed[code]
+        return bits, recognised
+
+
+def condition_classes(sets: Sequence[ConditionSet]) -> ConditionClasses:
+    """The sets made ready for look-up; bits in the order given."""
+    by_icd: dict[str, int] = {}
+    by_snomed: dict[str, int] = {}
+    for i, each in enumerate(sets):
+        for prefix in each.icd10cm:
+            plain = prefix.code.replace(".", "")
+            by_icd[plain] = by_icd.get(plain, 0) | 1 << i
+        for code in each.snomed:
+            by_snomed[code.code] = by_snomed.get(code.code, 0) | 1 << i
+    return ConditionClasses(tuple(each.id for each in sets), by_icd, by_snomed)
+
+
+@dataclass(frozen=True, slots=True)
+class CareIndex:
+    """Non-drug options by id, SNOMED CT code and the words records use."""
+
+    options: dict[str, CareOption]
+    by_snomed: dict[str, str]
+    by_words: dict[str, str]
+
+    def match(self, tried: CareTried) -> str | None:
+        """The id of the option a record names, or None."""
+        if tried.option_id in self.options:
+            return tried.option_id
+        for coding in tried.codings:
+            found = self.by_snomed.get(coding.code) if coding.system.lower() in SNOMED else None
+            if found is not None:
+                return found
+        for words in (tried.text, *(coding.display for coding in tried.codings)):
+            found = self.by_words.get(plain_words(words))
+            if found is not None:
+                return found
+        return None
+
+
+def care_index(options: Sequence[CareOption]) -> CareIndex:
+    """The options made ready for look-up."""
+    return CareIndex(
+        {each.id: each for each in options},
+        {code.code: each.id for each in options for code in each.snomed},
+        {plain_words(words): each.id for each in options for words in (each.name, *each.words)},
+    )
+
+
+def plain_words(text: str) -> str:
+    """Lower case, letters and digits only, single spaces."""
+    folded = unicodedata.normalize("NFKD", text).casefold()
+    return " ".join(re.findall(r"[a-z0-9]+", folded))
