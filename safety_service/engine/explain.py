@@ -1,0 +1,370 @@
+"""From a rule that fired to an alert: facts, thresholds, computation, source, proposed change, who is involved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from safety_service.domain import (
+    Alert,
+    FactUsed,
+    Frequency,
+    Implicated,
+    Missing,
+    Role,
+    Suggestion,
+    Threshold,
+)
+from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, order_events, shares
+from safety_service.engine.fold import ENDLESS
+from safety_service.engine.history import Event, History
+from safety_service.knowledge.knowledge import Knowledge, LiveClause, LiveRule
+from safety_service.rules.meaning import Truth, bounds, meaning, reasons
+from safety_service.rules.tree import Compare, FactRef, Number, OneOf, Tree
+from safety_service.rules.vocabulary import FACTS, HIGHEST, LOWEST, SLOTS, Type, Unit
+
+_TIMES = {1: "once", 2: "twice", 3: "three times", 4: "four times"}
+_EPISODE_FACTS = frozenset({"episode_days", "episode_days_before", "days_in_hand", "class_episode_days"})
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What is needed to put an alert into words."""
+
+    knowledge: Knowledge
+    order: Order
+    history: History
+    facts: LineFacts
+    evidence: dict[str, tuple[str, ...]]  # codes behind facts of the patient
+    lines: tuple[str, ...]  # names of all lines the order could be
+    pathway_step: int
+
+
+def number_text(name: str, low: int, high: int) -> str:
+    """A number fact as people write it, without its unit."""
+    scale = FACTS[name].unit.scale
+    if low == high:
+        return f"{low / scale:g}" if scale > 1 else str(low)
+    if high >= HIGHEST:
+        return f"at least {low / scale:g}" if low > LOWEST else "unknown"
+    return f"{low / scale:g} to {high / scale:g}"
+
+
+def choice_text(name: str, mask: int) -> str:
+    """A choice or yes/no fact as people write it."""
+    fact = FACTS[name]
+    values = ("no", "yes") if fact.type is Type.YES_NO else fact.values
+    held = [value for i, value in enumerate(values) if mask >> i & 1]
+    if len(held) == len(values):
+        return "unknown"
+    return held[0] if len(held) == 1 else ", ".join(held[:-1]) + " or " + held[-1]
+
+
+def fact_text(name: str, values: Sequence[int]) -> str:
+    """A fact as people write it, without its unit."""
+    at = SLOTS[name]
+    if FACTS[name].type is Type.NUMBER:
+        return number_text(name, values[at], values[at + 1])
+    return choice_text(name, values[at])
+
+
+def frequency_text(frequency: Frequency | None) -> str:
+    """`three times a day`, `1 to 2 times every 8 h`, or nothing when not known."""
+    if frequency is None:
+        return ""
+    if frequency.times_low == frequency.times_high:
+        times = _TIMES.get(frequency.times_low, f"{frequency.times_low} times")
+    else:
+        times = f"{frequency.times_low} to {frequency.times_high} times"
+    if frequency.period_hours == 24:
+        return f"{times} a day"
+    if frequency.period_hours == 168:
+        return f"{times} a week"
+    return f"{times} every {frequency.period_hours} h"
+
+
+def course_sum(order: Order) -> str:
+    """`14 d x (1 + 1 refill) = 28 d`."""
+    days = order.supply
+    if not days.source:
+        return "days not known"
+    low = f"{'at least ' if days.days_high != days.days_low else ''}{days.days_low} d"
+    refills = order.request.prescription.refills
+    if days.course_low == days.course_high and not refills:
+        return low
+    if refills is None:
+        return f"{low}, refills not sent"
+    word = "refill" if refills == 1 else "refills"
+    prefix = "at least " if days.days_high != days.days_low else ""
+    return f"{low} x (1 + {refills} {word}) = {prefix}{days.course_low} d"
+
+
+def partners_of(telling: Telling, tree: Tree) -> list[Event]:
+    """The events that make the tree's facts about other drugs true, each drug once."""
+    classes = telling.knowledge.drugs
+    mask = 0
+    for leaf in reasons(tree, telling.facts.values):
+        for name in _names(leaf):
+            if name in CLASS_OF_FACT:
+                mask |= classes.bit(CLASS_OF_FACT[name])
+            elif name == "overlap_opioid_and_benzodiazepine":
+                mask |= classes.bit("opioid") | classes.bit("benzodiazepine")
+            elif name == "overlap_opioid_use_disorder":
+                mask |= classes.bit("opioid")
+            elif name == "cns_active_count":
+                mask |= classes.bit(COUNTED)
+    found: dict[str, Event] = {}
+    if mask:
+        order_itself = order_events(telling.knowledge, telling.order, telling.history, telling.facts.line.ingredient)
+        for event in (*order_itself, *telling.history.events):
+            if (
+                event.bits & mask
+                and event.ingredient != telling.facts.line.ingredient
+                and shares(event, telling.facts.window)
+            ):
+                found.setdefault(event.ingredient, event)
+    return list(found.values())
+
+
+def _names(leaf: Compare | OneOf) -> tuple[str, ...]:
+    if isinstance(leaf, OneOf):
+        return (leaf.fact,)
+    return tuple(side.name for side in (leaf.left, leaf.right) if isinstance(side, FactRef))
+
+
+def explain(
+    telling: Telling,
+    rule: LiveRule,
+    clause: LiveClause,
+    missing: tuple[Missing, ...],
+    options: tuple[str, ...],
+) -> Alert:
+    """The alert of a clause that fired; its fingerprint is still empty."""
+    values = telling.facts.values
+    leaves = reasons(clause.when, values)
+    partners = partners_of(telling, clause.when)
+    partner_names = " + ".join(event.ingredient for event in partners)
+
+    def place(name: str) -> str:
+        match name:
+            case "drug":
+                return telling.facts.line.name
+            case "partners":
+                return partner_names
+            case "statement":
+                return clause.statement.says
+            case "dose_text":
+                text = frequency_text(telling.order.request.prescription.frequency)
+                return f"{fact_text('single_dose_mg', values)} mg {text}".strip()
+            case "course_sum":
+                return course_sum(telling.order)
+            case "episode_sum":
+                return _episode_sum(telling)
+            case "class_sum":
+                return f"{fact_text('class_episode_days', values)} d covered by relaxants in a row, this order included"
+            case "longest_days":
+                return _longest(values)
+            case "figures":
+                return figures_text(telling)
+            case "conflict":
+                return telling.order.resolution.conflict
+            case "lines":
+                return " or ".join(telling.lines)
+        if name in FACTS:
+            return fact_text(name, values)
+        limit = telling.facts.line.limits.get(name)
+        return limit.value if limit is not None else name
+
+    cited = (clause.statement, *clause.supporting)
+    message = clause.says.render(place)
+    if clause.statement.citation.read_as == "secondary" and clause.statement.citation.authority == "label":
+        message += " (Not read in the label; a secondary source attributes it.)"
+    return Alert(
+        fingerprint="",
+        rule_id=rule.rule.id,
+        rule_version=rule.rule.version,
+        kind=rule.kind,
+        severity=clause.statement.severity,
+        subject=telling.facts.line.id,
+        title=clause.title.render(place),
+        message=message.strip(),
+        action=clause.do.render(place),
+        computation="" if clause.computation is None else clause.computation.render(place),
+        facts=_facts(telling, leaves, partners),
+        thresholds=_thresholds(telling, leaves),
+        missing=missing,
+        citations=tuple(each.citation for each in cited),
+        suggestions=_suggestions(telling, clause),
+        implicated=_implicated(telling, leaves, partners),
+        care_option_ids=options,
+        pathway_step=telling.pathway_step,
+        dur_codes=rule.rule.codes.dur,
+        act_codes=rule.rule.codes.act,
+    )
+
+
+def _longest(values: Sequence[int]) -> str:
+    course, episode = SLOTS["course_days"], SLOTS["episode_days"]
+    low = max(values[course], values[episode])
+    high = max(values[course + 1], values[episode + 1])
+    if values[course] == values[course + 1] and high == HIGHEST:
+        high = low  # the course is known; earlier supply, if any, is asked for by its own check
+    return number_text("course_days", low, high)
+
+
+def _episode_sum(telling: Telling) -> str:
+    earlier = len(telling.facts.episode_records)
+    if not earlier:
+        return course_sum(telling.order)
+    before = fact_text("episode_days_before", telling.facts.values)
+    total = fact_text("episode_days", telling.facts.values)
+    supplies = "1 earlier supply" if earlier == 1 else f"{earlier} earlier supplies"
+    return f"{before} d in {supplies} + {course_sum(telling.order)}: {total} d in this episode"
+
+
+def figures_text(telling: Telling) -> str:
+    """The label's own percentages for this dose, against placebo; a dose between two arms shows both."""
+    figures = telling.facts.line.file.figures
+    if figures is None:
+        return "No figures in the label."
+    single = telling.facts.dose.single_high
+    active = [arm for arm in figures.arms if not arm.placebo]
+    dosed = [arm for arm in active if arm.single_mg is not None]
+    if single is not None and dosed:
+        mg = single / 1000
+        exact = [arm for arm in dosed if arm.single_mg == mg]
+        below = [arm for arm in dosed if arm.single_mg is not None and arm.single_mg <= mg][-1:]
+        above = [arm for arm in dosed if arm.single_mg is not None and arm.single_mg > mg][:1]
+        active = exact or [*below, *above]
+    placebo = [arm for arm in figures.arms if arm.placebo]
+    parts = []
+    for effect in (active or figures.arms)[0].percent:
+        shown = [f"{arm.percent[effect]} % ({arm.arm})" for arm in (*active, *placebo) if effect in arm.percent]
+        parts.append(f"{effect} {', '.join(shown)}")
+    note = "" if figures.read_as.value in ("source", "copy") else " (not read in the label)"
+    return "; ".join(parts[:3]) + note + "."
+
+
+def _facts(telling: Telling, leaves: Sequence[Compare | OneOf], partners: Sequence[Event]) -> tuple[FactUsed, ...]:
+    found: dict[str, FactUsed] = {}
+    for leaf in leaves:
+        for name in _names(leaf):
+            unit = FACTS[name].unit
+            shown = "" if FACTS[name].type is not Type.NUMBER or unit is Unit.COUNT else unit.value
+            found[name] = FactUsed(
+                name, fact_text(name, telling.facts.values), shown, _evidence(telling, name, partners)
+            )
+    return tuple(found.values())
+
+
+def _evidence(telling: Telling, name: str, partners: Sequence[Event]) -> tuple[str, ...]:
+    if name in _EPISODE_FACTS:
+        return tuple(telling.history.records[i].reference for i in telling.facts.episode_records)
+    if name.startswith("overlap_") or name == "cns_active_count":
+        return tuple(_reference(telling, event) for event in partners)
+    return telling.evidence.get(name, ())
+
+
+def _reference(telling: Telling, event: Event) -> str:
+    records = telling.history.records
+    recorded = records[event.record] if event.record < len(records) else telling.order.recorded
+    return recorded.reference
+
+
+def _thresholds(telling: Telling, leaves: Sequence[Compare | OneOf]) -> tuple[Threshold, ...]:
+    found = []
+    for leaf in leaves:
+        if isinstance(leaf, Compare) and isinstance(leaf.left, FactRef) and isinstance(leaf.right, Number):
+            limit = telling.facts.line.limits.get(leaf.right.limit)
+            found.append(
+                Threshold(
+                    fact=leaf.left.name,
+                    operator=leaf.operator,
+                    value=number_text(leaf.left.name, leaf.right.value, leaf.right.value),
+                    unit=FACTS[leaf.left.name].unit.value,
+                    basis="" if limit is None else limit.basis,
+                    limit=leaf.right.limit,
+                )
+            )
+        elif isinstance(leaf, OneOf) and leaf.limit:
+            limit = telling.facts.line.limits.get(leaf.limit)
+            found.append(
+                Threshold(
+                    leaf.fact,
+                    "in",
+                    choice_text(leaf.fact, leaf.mask),
+                    "",
+                    "" if limit is None else limit.basis,
+                    leaf.limit,
+                )
+            )
+    return tuple(found)
+
+
+def _suggestions(telling: Telling, clause: LiveClause) -> tuple[Suggestion, ...]:
+    order = telling.order
+    prescription = order.request.prescription
+    found = []
+    for each in clause.suggest:
+        if each.when is not None and meaning(each.when, telling.facts.values) is not Truth.TRUE:
+            continue
+        match each.field:
+            case "dose":
+                field, unit = "prescription.dose_quantity", "mg"
+                current = fact_text("single_dose_mg", telling.facts.values)
+                proposed = f"{each.to / 1000:g}"
+            case "days_supply":
+                field, unit = "prescription.days_supply", "d"
+                current, proposed = str(order.supply.days_low), str(each.to)
+            case _:
+                field, unit = "prescription.refills", ""
+                current = "unknown" if prescription.refills is None else str(prescription.refills)
+                proposed = str(each.to)
+        if current != proposed:
+            said = {"current": current, "proposed": proposed}
+            found.append(Suggestion(field, current, proposed, unit, each.text.render(said.__getitem__)))
+    return tuple(found)
+
+
+def _implicated(
+    telling: Telling, leaves: Sequence[Compare | OneOf], partners: Sequence[Event]
+) -> tuple[Implicated, ...]:
+    order = telling.order
+    found = [Implicated(Role.TRIGGER, order.recorded.reference, order.recorded.display)]
+    names = {name for leaf in leaves for name in _names(leaf)}
+    if order.relaxant != telling.facts.line.ingredient:  # the partner is ordered: the relaxant is in the history
+        for event in telling.history.events:
+            if event.ingredient == telling.facts.line.ingredient and shares(event, telling.facts.window):
+                found.append(
+                    Implicated(
+                        Role.CO_AGENT,
+                        _reference(telling, event),
+                        telling.history.records[event.record].display,
+                    )
+                )
+                break
+    for event in partners:
+        if event.record < len(telling.history.records):
+            recorded = telling.history.records[event.record]
+            found.append(Implicated(Role.CO_AGENT, recorded.reference, recorded.display))
+    if names & _EPISODE_FACTS:
+        for i in telling.facts.episode_records:
+            recorded = telling.history.records[i]
+            found.append(Implicated(Role.HISTORY, recorded.reference, recorded.display))
+    for name in sorted(names):
+        for code in telling.evidence.get(name, ()):
+            found.append(Implicated(Role.CONDITION, code, code))
+    return tuple(dict.fromkeys(found))
+
+
+def why_missing(facts: LineFacts, name: str) -> Missing:
+    """The open fact, the field to send, and why it is open."""
+    fact = FACTS[name]
+    path, why = facts.why.get(name, (fact.send, "not sent"))
+    return Missing(name, path, f"{fact.doc}: {why}")
+
+
+def bounded(values: Sequence[int], name: str) -> bool:
+    """Whether anything is known of a number."""
+    low, high = bounds(FactRef(name), values)
+    return low > LOWEST or high < ENDLESS

@@ -1,0 +1,500 @@
+"""All facts of one order as the rules see them: the order, the history folded, the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safety_service.domain import (
+    Answer,
+    CheckRequest,
+    ResolvedIngredient,
+    TreatmentStatus,
+)
+from safety_service.engine import fold
+from safety_service.engine.fold import ENDLESS, IN_CLASS, NONE, NOT_IN_CLASS
+from safety_service.engine.history import (
+    UNRECOGNISED,
+    Event,
+    History,
+    Recorded,
+    add,
+    display_name,
+    folded,
+    indication_classes,
+    recognise,
+    sets_mask,
+    strength_of,
+)
+from safety_service.engine.patient import PatientFacts
+from safety_service.engine.supply import Dose, Supply, dose, micrograms, supply
+from safety_service.knowledge.knowledge import Knowledge, Line
+from safety_service.knowledge.resolve import Resolution
+from safety_service.knowledge.schema import Product
+from safety_service.knowledge.value_sets import plain_words
+from safety_service.rules.vocabulary import EITHER, HIGHEST, NO, SLOTS, YES, unknown_facts
+
+CLASS_OF_FACT = {
+    "overlap_opioid": "opioid",
+    "overlap_benzodiazepine": "benzodiazepine",
+    "overlap_cns_depressant": "cns-depressant",
+    "overlap_anticholinergic": "anticholinergic",
+}
+COUNTED = "cns-active"
+OUD_DRUGS = "opioid-use-disorder-treatment"
+_ORAL = frozenset({"oral", "po", "by mouth", "per os", "orally", "per oral", "oral route", "p o", "26643006"})
+_OTHER_ROUTES = frozenset(
+    """intravenous iv intramuscular im injection intrathecal subcutaneous sc topical transdermal rectal pr ophthalmic
+    nasal inhalation sublingual buccal vaginal epidural parenteral""".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The order under check, recognised and counted, before any rule."""
+
+    request: CheckRequest
+    resolution: Resolution
+    recorded: Recorded
+    start: int
+    relaxant: str  # ingredient, "" when the order holds none
+    strength: ResolvedIngredient | None
+    supply: Supply
+    notes: tuple[str, ...]
+
+    @property
+    def low_end(self) -> int:
+        return min(self.start + self.supply.course_low, ENDLESS)
+
+    @property
+    def high_end(self) -> int:
+        return min(self.start + self.supply.course_high, ENDLESS)
+
+
+@dataclass(frozen=True, slots=True)
+class LineFacts:
+    """The facts for one product line; `why` gives, for an open fact, the field to send and the reason."""
+
+    line: Line
+    values: list[int]
+    why: dict[str, tuple[str, str]]
+    dose: Dose
+    window: tuple[int, int, int]  # start, sure end, possible end: the days a partner must share
+    key: int  # of the relaxant's ingredient in the history, -2 when it is not there
+    new_start: Answer
+    conflicts: tuple[str, ...]
+    episode_records: tuple[int, ...]  # records of the same episode, latest first
+    role: int
+
+
+def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resolution) -> Order:
+    """The order's relaxant, start and supply."""
+    prescription = request.prescription
+    start = prescription.start if prescription.start is not None else prescription.ordered_on
+    notes: list[str] = []
+    if start is None:
+        start = request.as_of
+        notes.append("no start date was sent: as_of was used")
+    relaxant = next((name for name in resolution.names if name in knowledge.lines_of), "")
+    strength = strength_of(resolution, relaxant)
+    if strength is None and len(resolution.ingredients) == 1:
+        strength = resolution.ingredients[0]
+    given = supply(prescription, start, strength, knowledge.policy_numbers["policy.exposure.most_days"])
+    recorded = Recorded(prescription.id or "prescription", "prescription", display_name(resolution), resolution)
+    return Order(request, resolution, recorded, start, relaxant, strength, given, (*notes, *given.notes))
+
+
+def candidate_lines(knowledge: Knowledge, order: Order) -> tuple[Line, ...]:
+    """The product lines the order can be: by release, by strength, else by which strengths can make up the dose."""
+    lines = knowledge.lines_of.get(order.relaxant, ())
+    if len(lines) < 2:
+        return lines
+    ordered = order.request.prescription
+    single = micrograms(ordered.dose_high, order.strength)
+    fits = [
+        line for line in lines if any(_product_fits(p, order.resolution, order.strength) for p in line.file.products)
+    ]
+    if len(fits) > 1 and single is not None:
+        made_up = [line for line in fits if any(_makes_up(p, single) for p in line.file.products)]
+        fits = made_up or fits
+    return tuple(fits) or lines
+
+
+def _product_fits(product: Product, resolution: Resolution, strength: ResolvedIngredient | None) -> bool:
+    if resolution.release and product.release != "any" and resolution.release != product.release:
+        # a name without "extended release" reads as immediate; only a strength can say otherwise
+        return False
+    if strength is not None and strength.strength_ug is not None and strength.per == "":
+        return strength.strength_ug in {round(each * 1000) for each in product.strengths_mg}
+    return True
+
+
+def _makes_up(product: Product, single_ug: int) -> bool:
+    for strength in product.strengths_mg:
+        piece = round(strength * 1000)
+        if single_ug % piece == 0 or (product.divisible and single_ug * 2 == piece):
+            return True
+    return False
+
+
+def line_facts(
+    knowledge: Knowledge, order: Order, history: History, patient: PatientFacts, line: Line, lines_open: bool
+) -> LineFacts:
+    """Facts for the rules of `line`, the order being that line's drug."""
+    request = order.request
+    prescription = request.prescription
+    gap = knowledge.policy_numbers["policy.exposure.gap_days"]
+    values = unknown_facts()
+    why: dict[str, tuple[str, str]] = dict(patient.why)
+    conflicts: list[str] = []
+    _put_patient(values, patient)
+
+    # --- what the drug is ordered for
+    in_use, exempt = _use(knowledge, order, line, why, conflicts)
+    values[SLOTS["relaxant_use"]] = in_use
+    values[SLOTS["exempt_antispastic"]] = exempt
+    role = NOT_IN_CLASS if exempt == YES or in_use == NO else IN_CLASS if (exempt, in_use) == (NO, YES) else 2
+
+    # --- the order itself
+    values[SLOTS["code_text_conflict"]] = YES if order.resolution.conflict else NO
+    values[SLOTS["form_open"]] = YES if lines_open else NO
+    route = _route_not_oral(prescription.route, order.resolution.route)
+    values[SLOTS["route_not_oral"]] = route
+    given = dose(prescription, order.strength)
+    if route == NO and given.single_high is not None:
+        _number(values, "single_dose_mg", given.single_high, given.single_high)
+    elif given.single_high is None:
+        why["single_dose_mg"] = _why_no_dose(order)
+    last = micrograms(prescription.last_dose, order.strength)
+    if last is not None:
+        _number(values, "last_dose_mg", last, last)
+    days = order.supply
+    _number(values, "supply_days", days.days_low, days.days_high)
+    _number(values, "course_days", days.course_low, days.course_high)
+    if not days.source:
+        why["course_days"] = (
+            "prescription.days_supply",
+            "neither days, end nor quantity with a fixed dose was sent",
+        )
+    elif days.days_high == ENDLESS:
+        why["course_days"] = ("prescription.days_supply", "the quantity gives a lowest number of days only")
+    elif prescription.refills is None:
+        why["course_days"] = ("prescription.refills", "the number of refills was not sent")
+    why["supply_days"] = why.get("course_days", ("prescription.days_supply", "not sent"))
+
+    # --- the history folded
+    state = folded(history, gap, extra=len(order.resolution.ingredients) + 1)
+    for event in order_events(knowledge, order, history, line.ingredient):
+        add(state, event, gap)
+    key = history.keys.get(line.ingredient, -2)
+    out = [0] * (fold.OBSERVED + fold.OVERLAPPED)
+    fold.observe(state, 0, line.chain, key, order.start, days.course_low, days.course_high, role, gap, out, 0)
+    new_start = _exposure(history, order, line, out, values, why, conflicts)
+    window = order.start, order.low_end, order.high_end
+    _overlaps(knowledge, order, history, line, state, key, window, values, why)
+    return LineFacts(
+        line=line,
+        values=values,
+        why=why,
+        dose=given,
+        window=window,
+        key=key,
+        new_start=new_start,
+        conflicts=tuple(conflicts),
+        episode_records=_episode(history, line, order, out[fold.BEFORE_LOW], out[fold.PREVIOUS_RECORD]),
+        role=role,
+    )
+
+
+def pair_facts(
+    knowledge: Knowledge,
+    order: Order,
+    history: History,
+    patient: PatientFacts,
+    line: Line,
+    events: list[Event],
+) -> LineFacts:
+    """Facts for the pair rules of a relaxant in the history (its `events`), the order being the partner."""
+    gap = knowledge.policy_numbers["policy.exposure.gap_days"]
+    values = unknown_facts()
+    why: dict[str, tuple[str, str]] = {}
+    _put_patient(values, patient)
+    sure = [e for e in events if e.start < order.low_end and e.end > order.start and e.start < e.end]
+    start = max(order.start, min((e.start for e in sure), default=order.start))
+    low_end = min(order.low_end, max((e.end for e in sure), default=start))
+    high_end = min(order.high_end, max(e.may_end for e in events))
+    state = folded(history, gap, extra=len(order.resolution.ingredients) + 1)
+    for event in order_events(knowledge, order, history, ""):
+        add(state, event, gap)
+    key = history.keys.get(line.ingredient, -2)
+    window = start, low_end, high_end
+    own = 0
+    for name, _, may in recognise(knowledge, None, order.resolution):
+        own |= may if name else -1
+    _overlaps(knowledge, order, history, line, state, key, window, values, why, own)
+    return LineFacts(
+        line=line,
+        values=values,
+        why=why,
+        dose=Dose(),
+        window=window,
+        key=key,
+        new_start=Answer.UNKNOWN,
+        conflicts=(),
+        episode_records=(),
+        role=IN_CLASS,
+    )
+
+
+def order_events(knowledge: Knowledge, order: Order, history: History, besides: str) -> list[Event]:
+    """The order's ingredients other than `besides`, as exposures over its own days."""
+    events = []
+    for name, bits, may_bits in recognise(knowledge, None, order.resolution):
+        if name and name == besides:
+            continue
+        key = history.keys.setdefault(name, len(history.keys)) if name else UNRECOGNISED
+        events.append(
+            Event(
+                name, key, bits, may_bits, len(history.records), order.start, order.low_end, order.start,
+                order.high_end, -1, NONE, 0, 0, NOT_IN_CLASS,
+            )
+        )  # fmt: skip
+    return events
+
+
+def _put_patient(values: list[int], patient: PatientFacts) -> None:
+    for name, (low, high) in patient.numbers.items():
+        at = SLOTS[name]
+        values[at] = low
+        values[at + 1] = high
+    for name, mask in patient.choices.items():
+        values[SLOTS[name]] = mask
+
+
+def _number(values: list[int], name: str, low: int, high: int) -> None:
+    at = SLOTS[name]
+    values[at] = low
+    values[at + 1] = high
+
+
+def _use(
+    knowledge: Knowledge, order: Order, line: Line, why: dict[str, tuple[str, str]], conflicts: list[str]
+) -> tuple[int, int]:
+    """(ordered as a relaxant, exempt from day limits for spasticity)."""
+    by_indication = line.file.relaxant == "by-indication"
+    if not by_indication and "indication.spasticity" not in line.statements:
+        return YES, NO
+    indications = order.request.prescription.indications
+    own_sets = ("spasticity", "spasticity-diazepam") if by_indication else ("spasticity",)
+    spasticity = sets_mask(knowledge, own_sets)
+    muscle = spasticity | sets_mask(knowledge, ("back-pain", "muscle-spasm"))
+    if indications:
+        bits, all_recognised = indication_classes(knowledge, indications)
+        otherwise = NO if all_recognised else EITHER
+        exempt = YES if bits & spasticity else otherwise
+        use = YES if not by_indication or bits & muscle else otherwise
+        reason = "an indication was not recognised"
+    else:
+        listed = 0
+        for each in order.request.patient.conditions.items:
+            if each.status.value <= 3:  # active, recurrence, relapse or not sent
+                listed |= knowledge.conditions.of(each.codings)[0]
+        if listed & spasticity:
+            conflicts.append("no indication was sent: spasticity on the problem list was taken as the indication")
+            return YES, YES
+        exempt = EITHER
+        use = EITHER if by_indication else YES
+        reason = "no indication was sent"
+    why["exempt_antispastic"] = why["relaxant_use"] = ("prescription.indications", reason)
+    return use, exempt
+
+
+def _route_not_oral(ordered: str, product: str) -> int:
+    words = plain_words(ordered)
+    if words:
+        return NO if words in _ORAL else YES if words in _OTHER_ROUTES else EITHER
+    return NO if product in ("", "oral") else YES
+
+
+def _why_no_dose(order: Order) -> tuple[str, str]:
+    sent = order.request.prescription.dose_high
+    if sent is None:
+        return "prescription.dose", "no dose was sent"
+    if not sent.unit:
+        return "prescription.dose", "the dose has no unit"
+    return "prescription.medication", f"the strength of one {sent.unit} is not known"
+
+
+def _exposure(
+    history: History,
+    order: Order,
+    line: Line,
+    out: list[int],
+    values: list[int],
+    why: dict[str, tuple[str, str]],
+    conflicts: list[str],
+) -> Answer:
+    """Puts the facts of the fold; returns whether the order starts the drug."""
+    known = history.complete and line.chain not in history.open_chains
+    for name, low, high in (
+        ("episode_days", fold.EPISODE_LOW, fold.EPISODE_HIGH),
+        ("episode_days_before", fold.BEFORE_LOW, fold.BEFORE_HIGH),
+        ("days_in_hand", fold.IN_HAND_LOW, fold.IN_HAND_HIGH),
+        ("class_episode_days", fold.CLASS_LOW, fold.CLASS_HIGH),
+    ):
+        bound = known if name != "class_episode_days" else history.complete and not history.open_chains
+        # a drug that was not recognised could be a relaxant: then nothing more is certain than what was seen
+        _number(values, name, out[low], out[high] if bound and not _unrecognised(history) else HIGHEST)
+    if history.complete and not history.open_chains and not _unrecognised(history):
+        _number(values, "days_since_relaxant_episode", out[fold.SINCE_LOW], out[fold.SINCE_HIGH])
+    elif out[fold.SINCE_LOW] == out[fold.SINCE_HIGH] != ENDLESS:
+        _number(values, "days_since_relaxant_episode", 0, out[fold.SINCE_HIGH])
+    reason = _why_history(history)
+    for name in (
+        "episode_days",
+        "episode_days_before",
+        "days_in_hand",
+        "class_episode_days",
+        "days_since_relaxant_episode",
+        "new_start",
+    ):
+        why[name] = reason
+    if history.complete and order.supply.course_low != order.supply.course_high:
+        for name in ("episode_days", "class_episode_days"):
+            why[name] = why["course_days"]
+
+    said = {1: NO, 2: YES, 3: EITHER}[out[fold.CONTINUES]]
+    if said == NO and not (known and not _unrecognised(history)):
+        said = EITHER
+    status = order.request.prescription.status
+    if status is TreatmentStatus.UNSPECIFIED:
+        new = {YES: NO, NO: YES, EITHER: EITHER}[said]
+        why["new_start"] = ("prescription.status", f"the order's status was not sent, and {reason[1]}")
+    else:
+        new = YES if status is TreatmentStatus.NEW else NO
+        if said != EITHER and (new == YES) == (said == YES):
+            conflicts.append(
+                f"the order says {'new' if new == YES else 'continuing'}, the history says the opposite: "
+                "the order decides dose checks, the history duration"
+            )
+    values[SLOTS["new_start"]] = new
+    return Answer.YES if new == YES else Answer.NO if new == NO else Answer.UNKNOWN
+
+
+def _unrecognised(history: History) -> bool:
+    return any(event.key == UNRECOGNISED for event in history.events)
+
+
+def _why_history(history: History) -> tuple[str, str]:
+    if not history.complete:
+        if history.records:
+            return "patient.medications", "the list of medications is not marked complete"
+        return "patient.medications", "the list of medications was not sent"
+    for event in history.events:
+        if event.key == UNRECOGNISED:
+            path = history.records[event.record].path
+            return f"{path}.medication", "a drug on the list was not recognised"
+    for event in history.events:
+        if event.days_low != event.days_high and event.chain >= 0:
+            path = history.records[event.record].path
+            return path, "the days of an earlier supply are not known"
+    return "patient.medications", "the history leaves it open"
+
+
+def _overlaps(
+    knowledge: Knowledge,
+    order: Order,
+    history: History,
+    line: Line,
+    state: list[int],
+    key: int,
+    window: tuple[int, int, int],
+    values: list[int],
+    why: dict[str, tuple[str, str]],
+    only: int = -1,
+) -> None:
+    """Puts the facts about drugs sharing a day of `window`; pair facts count only drugs with a class in `only`."""
+    drugs = knowledge.drugs
+    opioid, benzodiazepine, counted = drugs.bit("opioid"), drugs.bit("benzodiazepine"), drugs.bit(COUNTED)
+    own = 1 if drugs.of_ingredient(line.ingredient, "oral") & counted else 0
+    out = [0] * fold.OVERLAPPED
+    fold.overlaps(state, 0, key, own, *window, opioid, benzodiazepine, counted, out, 0)
+    sure = out[fold.SURE_BITS]
+    possible = out[fold.POSSIBLE_BITS]
+    complete = history.complete
+    reason = _why_overlap(order, history, window)
+    for fact, set_id in CLASS_OF_FACT.items():
+        bit = drugs.bit(set_id) & only
+        values[SLOTS[fact]] = _mask(bool(sure & bit), bool(possible & bit) or (not complete and only == -1))
+        why[fact] = reason
+    pair = out[fold.PAIR]
+    if pair == NO and not complete and (only == -1 or only & (opioid | benzodiazepine)):
+        pair = EITHER
+    if only != -1 and not only & (opioid | benzodiazepine):
+        pair = NO
+    values[SLOTS["overlap_opioid_and_benzodiazepine"]] = pair
+    why["overlap_opioid_and_benzodiazepine"] = reason
+    values[SLOTS["overlap_opioid_use_disorder"]] = _use_disorder(knowledge, order, history, line, window, only)
+    why["overlap_opioid_use_disorder"] = ("patient.conditions", "what the opioid is for is not known")
+    counts = only == -1 or bool(only & counted)
+    high = out[fold.COUNT_HIGH] if complete else HIGHEST
+    _number(values, "cns_active_count", out[fold.COUNT_LOW] if counts else 0, high if counts else 0)
+    why["cns_active_count"] = reason
+
+
+def _mask(sure: bool, possible: bool) -> int:
+    return YES if sure else EITHER if possible else NO
+
+
+def _why_overlap(order: Order, history: History, window: tuple[int, int, int]) -> tuple[str, str]:
+    if not history.complete:
+        return _why_history(history)
+    start, low_end, high_end = window
+    for event in history.events:
+        if event.may_start < high_end and event.may_end > start:
+            path = history.records[event.record].path
+            if event.key == UNRECOGNISED:
+                return f"{path}.medication", "a drug on the list was not recognised"
+            if not (event.start < low_end and event.end > start):
+                return path, "its days, or this order's, leave open whether they meet"
+    return "patient.medications", "the history leaves it open"
+
+
+def _use_disorder(
+    knowledge: Knowledge, order: Order, history: History, line: Line, window: tuple[int, int, int], only: int
+) -> int:
+    """Whether a sharing opioid treats opioid use disorder: by its indication, its ATC code or the problem list."""
+    drug_bit = knowledge.drugs.bit(OUD_DRUGS) & only
+    disorder = sets_mask(knowledge, ("opioid-use-disorder",))
+    listed = 0
+    for each in order.request.patient.conditions.items:
+        listed |= knowledge.conditions.of(each.codings)[0]
+    answer = NO
+    for event in (*history.events, *order_events(knowledge, order, history, line.ingredient)):
+        if event.bits & drug_bit and shares(event, window):
+            mine = event.record < len(history.records)
+            codes = (history.records[event.record] if mine else order.recorded).resolution.classes_atc
+            if listed & disorder or any(code.startswith("N07BC") for code in codes):
+                return YES
+            answer = EITHER
+    return answer
+
+
+def shares(event: Event, window: tuple[int, int, int]) -> bool:
+    """The event surely shares a day with the window."""
+    start, low_end, _ = window
+    return event.start < low_end and event.end > start and event.start < event.end
+
+
+def _episode(history: History, line: Line, order: Order, days_before: int, latest: int) -> tuple[int, ...]:
+    """The records of the episode before the order, latest first: back from the pointer until their days are used up."""
+    if latest < 0:
+        return ()
+    found: list[int] = []
+    left = days_before
+    started = False
+    for event in reversed(history.events):
+        started |= event.record == latest
+        if started and event.chain == line.chain and event.supply_start != NONE and left > 0:
+            found.append(event.record)
+            left -= event.days_low
+    return tuple(found)

@@ -1,0 +1,355 @@
+"""What is known of the patient, as bounds for the rules: liver, labs, age, conditions, care tried."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from safety_service.domain import (
+    Answer,
+    CareOutcome,
+    CheckRequest,
+    ChildPughClass,
+    ChildPughInputs,
+    Condition,
+    ConditionStatus,
+    HepaticGrade,
+    LabResult,
+    Listed,
+    LiverTest,
+    NotProcessed,
+    to_date,
+)
+from safety_service.engine.history import indication_classes, sets_mask
+from safety_service.knowledge.knowledge import Knowledge
+from safety_service.knowledge.schema import ChildPughFile
+from safety_service.rules.vocabulary import EITHER, GRADES, HIGHEST, LOWEST, NO, YES
+
+_MASK = {Answer.UNKNOWN: EITHER, Answer.NO: NO, Answer.YES: YES}
+_ANY_GRADE = 0b1111
+_IMPAIRED = 0b1110
+_MODERATE_UP = 0b1100
+_COUNTS = frozenset(
+    {ConditionStatus.UNSPECIFIED, ConditionStatus.ACTIVE, ConditionStatus.RECURRENCE, ConditionStatus.RELAPSE}
+)
+_NEVER = frozenset({ConditionStatus.REFUTED, ConditionStatus.ENTERED_IN_ERROR})
+_TRIED = frozenset({CareOutcome.ONGOING, CareOutcome.HELPED, CareOutcome.FAILED, CareOutcome.DECLINED})
+_GOES_ON = frozenset({CareOutcome.ONGOING, CareOutcome.PLANNED})
+
+
+@dataclass(frozen=True, slots=True)
+class PatientFacts:
+    """Bounds for the vocabulary, and everything said along the way. `why` tells why an open fact is open."""
+
+    numbers: dict[str, tuple[int, int]]
+    choices: dict[str, int]
+    why: dict[str, tuple[str, str]] = field(default_factory=dict)
+    not_processed: tuple[NotProcessed, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    phase: str = ""
+    evidence: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    given_up: frozenset[str] = frozenset()  # options that failed or were declined
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """The problem list read once: classes of what counts now and ever, and whether "in none" can be believed."""
+
+    now: int
+    ever: int
+    complete: bool
+    codes: tuple[tuple[int, str], ...]  # (classes, code or id) of each that counts now
+
+    def has(self, mask: int) -> int:
+        return YES if self.now & mask else NO if self.complete else EITHER
+
+    def had(self, mask: int) -> int:
+        return YES if self.ever & mask else NO if self.complete else EITHER
+
+
+def read_problems(
+    knowledge: Knowledge, listed: Listed[Condition], as_of: int, not_processed: list[NotProcessed]
+) -> Problems:
+    """Raises nothing; a condition that is not recognised goes to `not_processed` and keeps "in none" open."""
+    now = ever = 0
+    complete = listed.is_complete
+    codes: list[tuple[int, str]] = []
+    for i, each in enumerate(listed.items):
+        if each.status in _NEVER or (each.recorded_on is not None and each.recorded_on > as_of):
+            continue
+        bits, recognised = knowledge.conditions.of(each.codings)
+        ever |= bits
+        if each.status in _COUNTS:
+            now |= bits
+            if bits:
+                codes.append((bits, each.codings[0].code if each.codings else each.id))
+        if not recognised:
+            complete = False
+            not_processed.append(
+                NotProcessed(
+                    f"patient.conditions.items[{i}]",
+                    "no ICD-10-CM code, and no SNOMED CT code known here: it could be anything",
+                )
+            )
+    return Problems(now, ever, complete, tuple(codes))
+
+
+def patient_facts(knowledge: Knowledge, request: CheckRequest, start: int) -> PatientFacts:
+    """Facts of the patient for an order from day `start`."""
+    patient = request.patient
+    not_processed: list[NotProcessed] = []
+    conflicts: list[str] = []
+    problems = read_problems(knowledge, patient.conditions, request.as_of, not_processed)
+    numbers: dict[str, tuple[int, int]] = {"age_years": _age(request, start)}
+    choices: dict[str, int] = {
+        "drives_or_operates_machinery": _MASK[patient.drives_or_operates_machinery],
+        "alcohol_use": _MASK[patient.alcohol_use],
+        "benefit_documented": _MASK[request.prescription.benefit_documented],
+        "falls": _falls(knowledge, patient.falls, problems),
+    }
+    why: dict[str, tuple[str, str]] = {}
+    evidence: dict[str, tuple[str, ...]] = {}
+    _hepatic(knowledge, request, problems, choices, why, evidence, conflicts, not_processed)
+    _labs(
+        patient.hepatic.labs,
+        request.as_of,
+        knowledge.policy_numbers["policy.hepatic.lab_window_days"],
+        numbers,
+    )
+    phase = _back_pain(knowledge, request, problems, choices, not_processed)
+    given_up = _care(knowledge, request, choices, not_processed)
+    return PatientFacts(numbers, choices, why, tuple(not_processed), tuple(conflicts), phase, evidence, given_up)
+
+
+def _age(request: CheckRequest, start: int) -> tuple[int, int]:
+    """Completed years on the order's start; a partial birth date makes a range."""
+    patient = request.patient
+    if patient.born_earliest is not None and patient.born_latest is not None:
+        return _completed_years(patient.born_latest, start), _completed_years(patient.born_earliest, start)
+    if patient.age_years is not None:
+        return patient.age_years, patient.age_years
+    return LOWEST, HIGHEST
+
+
+def _completed_years(born: int, on: int) -> int:
+    birth, day = to_date(born), to_date(on)
+    return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
+
+
+def _falls(knowledge: Knowledge, stated: Answer, problems: Problems) -> int:
+    """Stated, or coded history of falling. A problem list without the code does not say that nobody fell."""
+    if stated is not Answer.UNKNOWN:
+        return _MASK[stated]
+    return YES if problems.ever & sets_mask(knowledge, ("falls-history",)) else EITHER
+
+
+# --- the liver ---------------------------------------------------------------------------------------------------
+
+
+def _hepatic(
+    knowledge: Knowledge,
+    request: CheckRequest,
+    problems: Problems,
+    choices: dict[str, int],
+    why: dict[str, tuple[str, str]],
+    evidence: dict[str, tuple[str, ...]],
+    conflicts: list[str],
+    not_processed: list[NotProcessed],
+) -> None:
+    any_liver = sets_mask(knowledge, ("liver-any", "liver-cirrhosis", "liver-floor", "liver-active", "liver-minor"))
+    cirrhosis = bool(problems.now & sets_mask(knowledge, ("liver-cirrhosis",)))
+    floor = bool(problems.now & sets_mask(knowledge, ("liver-floor",)))
+    coded = bool(problems.now & any_liver)
+    grade = _grade(knowledge.child_pugh, request, conflicts, not_processed)
+    if grade == 1 << GRADES.index("none") and (cirrhosis or floor):
+        conflicts.append("hepatic grade 'none' is stated, but cirrhosis or hepatic failure is coded: grade unknown")
+        grade = None
+    stated = grade is not None
+    if grade is None:
+        grade = _MODERATE_UP if floor else _IMPAIRED if cirrhosis else _ANY_GRADE
+        if coded:
+            why["hepatic_grade"] = (
+                "patient.hepatic.grade",
+                "liver disease is coded, its grade is not stated",
+            )
+    choices["hepatic_grade"] = grade
+    impaired = YES if not grade & 1 else NO if grade == 1 else EITHER
+    choices["liver_disease"] = YES if coded or impaired == YES else problems.has(any_liver)
+    choices["liver_disease_history"] = YES if impaired == YES else problems.had(any_liver)
+    active = problems.has(sets_mask(knowledge, ("liver-active",)))
+    choices["active_hepatic_disease"] = EITHER if active == NO and impaired == YES and stated else active
+    choices["liver_code_without_grade"] = NO if stated else problems.has(any_liver)
+    minor = sets_mask(knowledge, ("liver-minor",))
+    only_minor = all(bits & minor for bits, _ in problems.codes if bits & any_liver)
+    choices["liver_code_minor_only"] = YES if coded and only_minor else NO if coded else EITHER
+    codes = tuple(code for bits, code in problems.codes if bits & any_liver)
+    for name in ("hepatic_grade", "liver_disease", "active_hepatic_disease", "liver_code_without_grade"):
+        evidence[name] = codes
+
+
+def _grade(
+    table: ChildPughFile, request: CheckRequest, conflicts: list[str], not_processed: list[NotProcessed]
+) -> int | None:
+    """The mask of the grade stated, by class, or by all five inputs, in this order; None when none is given."""
+    hepatic = request.patient.hepatic
+    by_inputs = None
+    if hepatic.child_pugh is not None:
+        score = child_pugh_score(table, hepatic.child_pugh)
+        if score is None:
+            not_processed.append(
+                NotProcessed("patient.hepatic.child_pugh", "unit of bilirubin or albumin is not one the table has")
+            )
+        else:
+            by_inputs = next(row.name for row in table.classes if score <= row.highest)
+    stated_class = None if not hepatic.child_pugh_class else ChildPughClass(hepatic.child_pugh_class).name
+    if stated_class and by_inputs and stated_class != by_inputs:
+        conflicts.append(f"Child-Pugh class {stated_class} is stated, the inputs give {by_inputs}: as stated was used")
+    name = stated_class or by_inputs
+    by_class = next((row.grade for row in table.classes if row.name == name), None)
+    if hepatic.grade is not HepaticGrade.UNSPECIFIED:
+        grade = hepatic.grade.name.lower()
+        if by_class is not None and by_class != grade:
+            conflicts.append(f"hepatic grade {grade} is stated, Child-Pugh {name} is {by_class}: as stated was used")
+        return 1 << GRADES.index(grade)
+    return None if by_class is None else 1 << GRADES.index(by_class)
+
+
+def child_pugh_score(table: ChildPughFile, given: ChildPughInputs) -> int | None:
+    """5 to 15, or None when a unit is not in the table."""
+    bilirubin = table.bilirubin.get(given.bilirubin.unit)
+    albumin = table.albumin.get(given.albumin.unit)
+    if bilirubin is None or albumin is None:
+        return None
+    return (
+        _points(given.bilirubin.value, bilirubin)
+        + 4
+        - _points(given.albumin.value, albumin)  # less albumin is worse
+        + _points(given.inr, table.inr)
+        + table.ascites[given.ascites.name]
+        + table.encephalopathy[given.encephalopathy.name]
+    )
+
+
+def _points(value: float, cuts: tuple[float, float]) -> int:
+    return 1 if value < cuts[0] else 2 if value <= cuts[1] else 3
+
+
+def _labs(labs: Listed[LabResult], as_of: int, window: int, numbers: dict[str, tuple[int, int]]) -> None:
+    known = [each for each in labs.items if each.on is None or each.on <= as_of]
+    complete = labs.is_complete
+
+    def since(*tests: LiverTest) -> tuple[int, int]:
+        days = [(0, HIGHEST) if each.on is None else (as_of - each.on,) * 2 for each in known if each.test in tests]
+        if not days:
+            return (HIGHEST, HIGHEST) if complete else (LOWEST, HIGHEST)
+        low = min(low for low, _ in days) if complete else 0
+        return low, min(high for _, high in days)
+
+    def percent(test: LiverTest) -> tuple[int, int]:
+        """The latest result within the window, in percent of its limit, rounded up; 0 when there is surely none."""
+        recent = [each for each in known if each.test is test and (each.on is None or as_of - each.on <= window)]
+        if not recent:
+            return (0, 0) if complete else (0, HIGHEST)
+        if any(each.on is None for each in recent):
+            return 0, HIGHEST
+        latest_day = max(each.on for each in recent if each.on is not None)
+        low, high = HIGHEST, 0
+        for each in recent:
+            if each.on == latest_day:
+                limit = each.upper_limit
+                if limit is None or not limit.unit or limit.unit != each.value.unit or limit.value <= 0:
+                    return 0, HIGHEST
+                ratio = math.ceil(each.value.value / limit.value * 100 - 1e-9)
+                low, high = min(low, ratio), max(high, ratio)
+        return low, high
+
+    by_test = {test: percent(test) for test in (LiverTest.ALT, LiverTest.AST, LiverTest.ALP, LiverTest.BILIRUBIN)}
+    numbers["days_since_aminotransferases"] = since(LiverTest.ALT, LiverTest.AST)
+    panel = [since(LiverTest.ALT, LiverTest.AST), since(LiverTest.ALP), since(LiverTest.BILIRUBIN)]
+    numbers["days_since_liver_panel"] = max(low for low, _ in panel), max(high for _, high in panel)
+    numbers["alt_percent_of_limit"] = by_test[LiverTest.ALT]
+    numbers["liver_tests_percent_of_limit"] = (
+        max(low for low, _ in by_test.values()),
+        max(high for _, high in by_test.values()),
+    )
+
+
+# --- back pain and care ------------------------------------------------------------------------------------------
+
+
+def _back_pain(
+    knowledge: Knowledge,
+    request: CheckRequest,
+    problems: Problems,
+    choices: dict[str, int],
+    not_processed: list[NotProcessed],
+) -> str:
+    """Sets `back_pain` and returns the phase: acute, subacute, chronic or "" when not known."""
+    indications = request.prescription.indications
+    back = sets_mask(knowledge, ("back-pain",))
+    bits, all_recognised = indication_classes(knowledge, indications)
+    for i, each in enumerate(indications):
+        if not knowledge.conditions.of(each.codings)[1]:
+            not_processed.append(
+                NotProcessed(f"prescription.indications[{i}]", "no ICD-10-CM code, and no SNOMED CT code known here")
+            )
+    if indications:
+        choices["back_pain"] = YES if bits & back else NO if all_recognised else EITHER
+    else:
+        choices["back_pain"] = problems.has(back)
+    return _phase(knowledge, request, bits | problems.now)
+
+
+def _phase(knowledge: Knowledge, request: CheckRequest, bits: int) -> str:
+    back = sets_mask(knowledge, ("back-pain",))
+    defined = knowledge.pathway.phase_definitions
+    listed = request.patient.conditions.items
+    for each in (*request.prescription.indications, *(c for c in listed if c.status in _COUNTS)):
+        if each.onset is not None and each.onset <= request.as_of and knowledge.conditions.of(each.codings)[0] & back:
+            days = request.as_of - each.onset
+            if days < 7 * defined.acute_below_weeks:
+                return "acute"
+            return "chronic" if days > 7 * defined.chronic_above_weeks else "subacute"
+    acute = bool(bits & sets_mask(knowledge, ("acute-back-pain",)))
+    chronic = bool(bits & sets_mask(knowledge, ("chronic-back-pain",)))
+    if acute != chronic:
+        return "acute" if acute else "chronic"
+    if bits & back and bits & sets_mask(knowledge, ("chronic-pain",)):
+        return "chronic"
+    return ""
+
+
+def _care(
+    knowledge: Knowledge, request: CheckRequest, choices: dict[str, int], not_processed: list[NotProcessed]
+) -> frozenset[str]:
+    """Sets the care facts; returns the options that failed or were declined."""
+    listed = request.patient.care
+    closed = listed.is_complete
+    tried = active = unhelpful = False
+    given_up: set[str] = set()
+    open_outcome = False
+    for i, each in enumerate(listed.items):
+        if each.on is not None and each.on > request.as_of:
+            continue
+        option_id = knowledge.care.match(each)
+        if option_id is None:
+            closed = False
+            not_processed.append(
+                NotProcessed(f"patient.care_options_tried.items[{i}]", "no care option known here is named so")
+            )
+            continue
+        option = knowledge.care.options[option_id]
+        if option.tier == "first-line" and (each.outcome in _TRIED or not each.outcome):
+            tried = True
+        if each.outcome in (CareOutcome.FAILED, CareOutcome.DECLINED):
+            given_up.add(option_id)
+        open_outcome |= not each.outcome
+        if each.outcome in _GOES_ON:
+            active |= option.counts_as_active_care
+            unhelpful |= option.tier == "not-helpful"
+    otherwise = NO if closed else EITHER
+    choices["first_line_tried"] = YES if tried else otherwise
+    otherwise = EITHER if open_outcome else otherwise
+    choices["active_care_alongside"] = YES if active else otherwise
+    choices["unhelpful_care_planned"] = YES if unhelpful else otherwise
+    return frozenset(given_up)

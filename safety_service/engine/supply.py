@@ -1,0 +1,152 @@
+"""How much and for how long: doses, days and courses of an order or a record, as bounds, with how they were found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safety_service.domain import (
+    Answer,
+    Frequency,
+    MedicationRecord,
+    Prescription,
+    Quantity,
+    RecordKind,
+    ResolvedIngredient,
+)
+from safety_service.engine.fold import ENDLESS
+
+_MICROGRAMS = {"kg": 1e9, "g": 1e6, "mg": 1e3, "ug": 1.0, "mcg": 1.0, "µg": 1.0, "ng": 1e-3}
+_MILLILITRES = {"mL": 1.0, "ml": 1.0, "L": 1000.0, "l": 1000.0}
+_PIECES = frozenset({"{tbl}", "{tablet}", "{cap}", "{capsule}", "{pill}", "{each}", "{packet}", "1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Dose:
+    """Micrograms of the relaxant: one administration and one day, lowest and highest. None = not known."""
+
+    single_low: int | None = None
+    single_high: int | None = None
+    daily_low: int | None = None
+    daily_high: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """Days of one supply and of the whole course, lowest and highest (ENDLESS = no upper bound known)."""
+
+    days_low: int
+    days_high: int
+    course_low: int
+    course_high: int
+    source: str  # days-supply, end-date, quantity, or "" when nothing told
+    notes: tuple[str, ...] = ()
+
+    @property
+    def days_known(self) -> bool:
+        return self.days_low == self.days_high
+
+
+def micrograms(quantity: Quantity | None, strength: ResolvedIngredient | None) -> int | None:
+    """The dose of one ingredient in a quantity; None when the unit or the strength does not tell."""
+    if quantity is None:
+        return None
+    scale = _MICROGRAMS.get(quantity.unit)
+    if scale is not None:
+        return round(quantity.value * scale)
+    if strength is None or strength.strength_ug is None:
+        return None
+    if quantity.unit in _PIECES and strength.per == "":
+        return round(quantity.value * strength.strength_ug)
+    volume = _MILLILITRES.get(quantity.unit)
+    if volume is not None and strength.per == "mL":
+        return round(quantity.value * volume * strength.strength_ug)
+    return None
+
+
+def dose(order: Prescription | MedicationRecord, strength: ResolvedIngredient | None) -> Dose:
+    """The ordered dose of the ingredient with this strength. "As needed" makes the lowest day nothing."""
+    high = micrograms(order.dose_high, strength)
+    low = micrograms(order.dose_low if order.dose_low is not None else order.dose_high, strength)
+    if order.frequency is None:
+        return Dose(low, high)
+    fewest, most = times_a_day(order.frequency)
+    daily_low = 0 if order.as_needed is Answer.YES else None if low is None else round(low * fewest)
+    return Dose(low, high, daily_low, None if high is None else round(high * most))
+
+
+def times_a_day(frequency: Frequency) -> tuple[float, float]:
+    """Fewest and most administrations in 24 hours."""
+    return (
+        frequency.times_low * 24 / frequency.period_hours,
+        frequency.times_high * 24 / frequency.period_hours,
+    )
+
+
+def supply(
+    order: Prescription | MedicationRecord,
+    start: int | None,
+    strength: ResolvedIngredient | None,
+    most_days: int,
+) -> Supply:
+    """Days and course of a supply that starts on `start`.
+
+    Days come from the days supplied, else the stated end, else quantity over daily dose rounded down. A number of days
+    that is not 1..`most_days` is unusable and the next source is asked. Where sources disagree the first wins, noted.
+    Refills that were not sent count none for a dispensing and leave an order's course open upwards.
+    """
+    found: list[tuple[str, int, int]] = []
+    notes: list[str] = []
+    if order.days_supply is not None:
+        found.append(("days-supply", order.days_supply, order.days_supply))
+    if order.end is not None and start is not None:
+        found.append(("end-date", order.end - start, order.end - start))
+    counted = _from_quantity(order, strength)
+    if counted is not None:
+        found.append(("quantity", *counted))
+    usable = []
+    for source, low, high in found:
+        if 1 <= low <= most_days:
+            usable.append((source, low, high))
+        else:
+            notes.append(f"{low} d from {source} is not 1 to {most_days} d and was not used")
+    if not usable:
+        return Supply(1, ENDLESS, 1, ENDLESS, "", tuple(notes))
+    source, low, high = usable[0]
+    for other, other_low, other_high in usable[1:]:
+        if other_low > high or other_high < low:
+            said = f"{other_low} d" if other_low == other_high else f"at least {other_low} d"
+            notes.append(f"{source} gives {low} d, {other} {said}: {source} was used")
+    if source == "quantity" and low != high:
+        notes.append(f"at least {low} d: quantity over the highest daily dose")
+    refills_low, refills_high = _refills(order)
+    course_high = ENDLESS if refills_high is None or high == ENDLESS else high * (1 + refills_high)
+    return Supply(low, high, low * (1 + refills_low), course_high, source, tuple(notes))
+
+
+def _refills(order: Prescription | MedicationRecord) -> tuple[int, int | None]:
+    if order.refills is not None:
+        return order.refills, order.refills
+    return 0, None if order.kind is RecordKind.ORDER else 0
+
+
+def _from_quantity(
+    order: Prescription | MedicationRecord, strength: ResolvedIngredient | None
+) -> tuple[int, int] | None:
+    """Days a quantity lasts, fewest and most."""
+    if order.quantity is None or order.frequency is None or order.dose_high is None:
+        return None
+    total: float | None = micrograms(order.quantity, strength)
+    high: float | None = micrograms(order.dose_high, strength)
+    low: float | None = micrograms(order.dose_low, strength) if order.dose_low is not None else high
+    if total is None or high is None or low is None:
+        if order.quantity.unit != order.dose_high.unit or not order.quantity.unit:
+            return None
+        total, high = order.quantity.value, order.dose_high.value
+        low = order.dose_low.value if order.dose_low is not None else high
+    fewest, most = times_a_day(order.frequency)
+    if high * most <= 0:
+        return None
+    shortest = int(total / (high * most) + 1e-9)
+    if order.as_needed is not Answer.NO or low * fewest <= 0:
+        return shortest, ENDLESS
+    return shortest, int(total / (low * fewest) + 1e-9)
