@@ -5,6 +5,7 @@ Conventions, everywhere below:
 * `None`, `Answer.UNKNOWN` and `Completeness.UNKNOWN` mean *not known*; they never mean "no".
 * Days are whole calendar days counted from 1970-01-01 (`date.toordinal() - EPOCH`); spans are half-open `[start, end)`.
 * Doses inside are integer micrograms; `Quantity` keeps a number and its UCUM unit exactly as they were sent.
+* What is made many times for each answer is a named tuple: it is made several times faster than a frozen dataclass.
 * Enum numbers equal those of the contract in `proto/medsafety/v1` (a contract test holds them together).
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 EPOCH = date(1970, 1, 1).toordinal()
 
@@ -431,8 +432,7 @@ class CheckRequest:
 # --- what is answered --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(NamedTuple):
     """A fact that could change an answer: its name, the request field that would settle it, and why it is open."""
 
     fact: str
@@ -440,8 +440,7 @@ class Missing:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class FactUsed:
+class FactUsed(NamedTuple):
     """A fact behind an alert; `value` is printable, `evidence` names the records it came from."""
 
     name: str
@@ -450,8 +449,7 @@ class FactUsed:
     evidence: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(NamedTuple):
     """`operator` `value` `unit`, with its basis (stated, derived, payer-criteria, policy) and limit name."""
 
     fact: str
@@ -462,8 +460,7 @@ class Threshold:
     limit: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
+class Suggestion(NamedTuple):
     """A change to one field of the order: proto path, value as sent, value proposed."""
 
     field: str
@@ -490,15 +487,13 @@ class Citation:
     status: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Implicated:
+class Implicated(NamedTuple):
     role: Role
     reference: str  # record id, or the request path when the record has none
     display: str
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """The answer of one rule for one relaxant of the order (or, for pair rules, for one partner)."""
 
     rule_id: str
@@ -509,8 +504,7 @@ class Check:
     missing: tuple[Missing, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(NamedTuple):
     fingerprint: str
     rule_id: str
     rule_version: int
@@ -533,15 +527,13 @@ class Alert:
     act_codes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedIngredient:
+class ResolvedIngredient(NamedTuple):
     name: str
     strength_ug: int | None = None
     per: str = ""  # "" = per unit of the form; "mL" = a concentration
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedMedication:
+class ResolvedMedication(NamedTuple):
     reference: str
     as_sent: str
     matched_by: MatchedBy
@@ -552,8 +544,7 @@ class ResolvedMedication:
     conflict: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NotProcessed:
+class NotProcessed(NamedTuple):
     """Something sent that could not be used, with the field and the reason. Nothing is dropped silently."""
 
     path: str

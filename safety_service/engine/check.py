@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 from safety_service import __version__
 from safety_service.domain import (
@@ -23,7 +24,7 @@ from safety_service.domain import (
     PathwayStep,
     Severity,
 )
-from safety_service.engine.explain import Telling, explain, why_missing
+from safety_service.engine.explain import MOST_TOLD, Telling, explain, why_missing
 from safety_service.engine.facts import (
     CLASS_OF_FACT,
     COUNTED,
@@ -35,177 +36,176 @@ from safety_service.engine.facts import (
     read_order,
 )
 from safety_service.engine.fold import ENDLESS
-from safety_service.engine.history import Event, History, read_history, recognise, resolved
+from safety_service.engine.history import Event, History, read_history, recognise, recognised, resolved
 from safety_service.engine.patient import PatientFacts, patient_facts
 from safety_service.knowledge.knowledge import Knowledge, Line, LiveClause, LiveRule, Program
-from safety_service.knowledge.resolve import resolve
+from safety_service.knowledge.value_sets import CareIndex
 from safety_service.rules.meaning import Truth, meaning, open_facts
 from safety_service.rules.tree import facts_of
 from safety_service.rules.vocabulary import NO, SLOTS, YES
 
 DEFAULT_FINGERPRINT_KEY = b"medsafety"
-_DUE = (CheckStatus.FIRED, CheckStatus.NOT_EVALUATED)
+_OPEN = CheckStatus.NOT_EVALUATED
+_NO_ANSWER = (CheckStatus.NOT_EVALUATED, CheckStatus.ERROR)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one rule answered for one drug. `clause` is the one that fired."""
+class Fired(NamedTuple):
+    """A rule that fired, by its first clause that is true. `at` is its place among the answers."""
 
+    at: int
     rule: LiveRule
-    status: CheckStatus
-    clause: LiveClause | None = None
-    missing: tuple[Missing, ...] = ()
-    reason: str = ""
+    clause: LiveClause
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
-    """All outcomes for one drug, with the facts they rest on."""
+class Spoken(NamedTuple):
+    """All answers for one drug, in the catalogue's order, with the facts they rest on."""
 
     subject: str
-    program: Program
     facts: LineFacts
-    outcomes: tuple[Outcome, ...]
+    answers: list[Check]
+    fired: list[Fired]
 
 
 def check(knowledge: Knowledge, request: CheckRequest, fingerprint_key: bytes = DEFAULT_FINGERPRINT_KEY) -> Decision:
     """Everything decided about one prescription. The same input and knowledge give the same Decision."""
-    resolution = resolve(knowledge.names, request.prescription.medication)
+    resolution = recognised(knowledge.names, request.prescription.medication)
     order = read_order(knowledge, request, resolution)
     history = read_history(knowledge, request)
     patient = patient_facts(knowledge, request, order.start)
 
     lines = candidate_lines(knowledge, order)
-    spoken: list[Spoken] = []
-    silent: list[Check] = []
+    facts = [line_facts(knowledge, order, history, patient, line, len(lines) > 1) for line in lines]
+    if facts and facts[0].values[SLOTS["relaxant_use"]] == NO:  # diazepam for something else is a partner only
+        lines = ()
+    unanswered: list[Check] = []
     if lines:
-        facts = [line_facts(knowledge, order, history, patient, line, len(lines) > 1) for line in lines]
-        if facts[0].values[SLOTS["relaxant_use"]] == NO:  # diazepam for something else: a partner, not a relaxant
-            lines = ()
-        else:
-            asked = [Spoken(f.line.id, f.line.program, f, ask(f.line.program, f)) for f in facts]
-            spoken.append(asked[0] if len(asked) == 1 else _agreed(asked))
-            silent += asked[0].program.silent if len(asked) == 1 else _agreed_silence(asked)
-    if not lines:
-        spoken += _as_partner(knowledge, order, history, patient)
-        silent += _unanswered_pairs(knowledge, order, history, spoken)
+        asked = [ask(each.line.program, each) for each in facts]
+        spoken = [asked[0] if len(asked) == 1 else _agreed(asked)]
+    else:
+        spoken = _as_partner(knowledge, order, history, patient)
+        unanswered = _unanswered_pairs(knowledge, order, history, spoken)
 
-    step, reached = _step(patient, spoken)
-    checks: list[Check] = list(silent)
-    alerts: list[Alert] = []
+    step = _step(patient, spoken)
+    names = tuple([line.name for line in lines])
     stamp = _stamp(request, order, fingerprint_key)
+    alerts: list[Alert] = []
+    checks: list[Check] = unanswered
     for each in spoken:
-        telling = Telling(
-            knowledge, order, history, each.facts, patient.evidence, tuple(line.name for line in lines), step
-        )
-        for outcome in each.outcomes:
-            rule = outcome.rule.rule
-            checks.append(Check(rule.id, rule.version, each.subject, outcome.status, outcome.reason, outcome.missing))
-            if outcome.clause is not None and outcome.status is CheckStatus.FIRED:
-                options = _options(knowledge, patient, rule.care, step)
-                alert = explain(telling, outcome.rule, outcome.clause, outcome.missing, options)
-                alerts.append(replace(alert, fingerprint=_fingerprint(stamp, alert)))
-    position = {rule.id: i for i, rule in enumerate(knowledge.rules)}
-    checks.sort(key=lambda each: (position[each.rule_id], each.subject))
-    alerts.sort(key=lambda each: (-each.severity, position[each.rule_id], each.subject))
-    return _decision(knowledge, order, history, patient, spoken, alerts, checks, lines, step, reached)
+        checks += each.answers
+        telling = Telling(knowledge, order, history, each.facts, patient.evidence, names, step)
+        for at, rule, clause in each.fired:
+            options = fitting_options(knowledge, rule.rule.care, step, patient.phase, patient.given_up)
+            alerts.append(explain(telling, rule, clause, each.answers[at].missing, options, stamp))
+    if len(spoken) > 1:
+        position = {rule.id: i for i, rule in enumerate(knowledge.rules)}
+        checks.sort(key=lambda each: (position[each.rule_id], each.subject))
+    alerts.sort(key=lambda each: -each.severity)  # stable: the catalogue's order within a severity
+    return _decision(knowledge, order, history, patient, spoken, alerts, checks, lines, step)
 
 
-def ask(program: Program, facts: LineFacts) -> tuple[Outcome, ...]:
+def ask(program: Program, facts: LineFacts) -> Spoken:
     """Each rule of the program answered, absorption applied."""
     true, unknown, not_applicable = program.answer(facts.values)
-    outcomes: list[Outcome] = []
-    absorbed: dict[str, str] = {}
-    for live in program.rules:
+    answers = list(program.quiet)
+    fired: list[Fired] = []
+    speaking = sorted({program.at[bit] for bit in _bits(true | unknown | not_applicable)})
+    absorbing = {
+        rule.rule.id
+        for rule in map(program.entries.__getitem__, speaking)
+        if isinstance(rule, LiveRule) and rule.rule.absorbs and true & rule.mask
+    }
+    for at in speaking:
+        live = program.entries[at]
+        if not isinstance(live, LiveRule):
+            raise AssertionError("a mask bit belongs to a rule that can speak")
         mask = live.mask
-        if true & mask:
-            outcome = _fired(live, true, unknown, facts)
-            for other in live.rule.absorbs:
-                absorbed.setdefault(other, live.rule.id)
-        elif unknown & mask:
-            outcome = Outcome(live, CheckStatus.NOT_EVALUATED, missing=_missing(live, unknown, facts))
-        elif not_applicable & mask:
-            outcome = Outcome(live, CheckStatus.NOT_APPLICABLE, reason=_why_not(live))
+        if not (true | unknown) & mask:
+            answers[at] = live.does_not_apply
+            continue
+        absorber = next((each for each in live.absorbed if each in absorbing), None) if absorbing else None
+        if absorber is not None:
+            answers[at] = live.absorbed[absorber]
+        elif true & mask:
+            clause, earlier = _first_true(live, true)
+            missing = _missing(live, unknown & earlier, facts) if unknown & earlier else ()
+            answers[at] = _answered(live, CheckStatus.FIRED, missing)
+            fired.append(Fired(at, live, clause))
         else:
-            outcome = Outcome(live, CheckStatus.PASSED)
-        outcomes.append(outcome)
-    if not absorbed:
-        return tuple(outcomes)
-    return tuple(
-        Outcome(each.rule, CheckStatus.NOT_APPLICABLE, reason=f"absorbed by {absorbed[each.rule.rule.id]}")
-        if each.rule.rule.id in absorbed and each.status in _DUE
-        else each
-        for each in outcomes
-    )
+            answers[at] = _answered(live, CheckStatus.NOT_EVALUATED, _missing(live, unknown, facts))
+    return Spoken(program.subject, facts, answers, fired)
 
 
-def _fired(live: LiveRule, true: int, unknown: int, facts: LineFacts) -> Outcome:
-    """The first clause that is true; what kept an earlier one open is named, since it could say more."""
+def _bits(mask: int) -> Iterable[int]:
+    while mask:
+        lowest = mask & -mask
+        yield lowest.bit_length() - 1
+        mask ^= lowest
+
+
+def _answered(live: LiveRule, status: CheckStatus, missing: tuple[Missing, ...]) -> Check:
+    passed = live.passed
+    return Check(passed.rule_id, passed.rule_version, passed.subject, status, "", missing)
+
+
+def _first_true(live: LiveRule, true: int) -> tuple[LiveClause, int]:
+    """The first clause that is true, and the mask of those before it: kept open, they could say more."""
     bit = live.first_bit
     for clause in live.clauses:
         if true & bit:
-            earlier = unknown & live.mask & (bit - 1)
-            missing = _missing(live, earlier, facts) if earlier else ()
-            return Outcome(live, CheckStatus.FIRED, clause, missing)
+            return clause, live.mask & (bit - 1)
         bit <<= 1
     raise AssertionError("a fired rule has a true clause")
 
 
 def _missing(live: LiveRule, unknown: int, facts: LineFacts) -> tuple[Missing, ...]:
     """The open facts of the open clauses, each with the field that would settle it."""
+    key = (unknown & live.mask, live.pick(facts.values))
+    names = live.open.get(key)
+    if names is None:
+        if len(live.open) >= MOST_TOLD:
+            live.open.clear()
+        names = live.open[key] = _open_names(live, unknown, facts.values)
+    return tuple(dict.fromkeys([why_missing(facts, name) for name in names]))
+
+
+def _open_names(live: LiveRule, unknown: int, values: list[int]) -> tuple[str, ...]:
     names: dict[str, None] = {}
     bit = live.first_bit
     for clause in live.clauses:
         if unknown & bit:
             if live.applies is not None:
-                names.update(dict.fromkeys(open_facts(live.applies, facts.values)))
-            names.update(dict.fromkeys(open_facts(clause.when, facts.values)))
+                names.update(dict.fromkeys(open_facts(live.applies, values)))
+            names.update(dict.fromkeys(open_facts(clause.when, values)))
         bit <<= 1
-    return tuple(dict.fromkeys(why_missing(facts, name) for name in names))
-
-
-def _why_not(live: LiveRule) -> str:
-    wanted = facts_of(live.applies) if live.applies is not None else frozenset()
-    if "exempt_antispastic" in wanted:
-        return "spasticity is the indication and the drug is labelled for it"
-    return "does not apply to this order"
+    return tuple(names)
 
 
 # --- more than one product line, or the partner is what is ordered -----------------------------------------------
 
 
 def _agreed(asked: list[Spoken]) -> Spoken:
-    """What all candidate lines say alike; where they differ the form has to be sent."""
+    """What all candidate lines say alike; where one fires and another does not, the form has to be sent."""
     first, *others = asked
-    by_rule = [{o.rule.rule.id: o for o in each.outcomes} for each in others]
+    subject = "|".join(each.subject for each in asked)
     need = Missing("product_form", "prescription.medication", "the product's form decides which label applies")
-    outcomes = []
-    rules = list(first.outcomes)
-    known = {o.rule.rule.id for o in rules}
-    rules += [o for table in by_rule for o in table.values() if o.rule.rule.id not in known]
-    for outcome in rules:
-        rule_id = outcome.rule.rule.id
-        answers = [outcome, *(table[rule_id] for table in by_rule if rule_id in table)]
-        missing_somewhere = len(answers) < len(asked)
-        statuses = {each.status for each in answers}
-        if statuses == {CheckStatus.FIRED} and not missing_somewhere:
-            outcomes.append(outcome)
+    answers = []
+    fired = []
+    first_fired = {each.at: each for each in first.fired}
+    for at, own in enumerate(first.answers):  # every program answers every rule, in one order
+        each_says = [own, *(other.answers[at] for other in others)]
+        statuses = {each.status for each in each_says}
+        if statuses == {CheckStatus.FIRED}:
+            answers.append(own._replace(subject=subject))
+            fired.append(first_fired[at])
         elif CheckStatus.FIRED in statuses:
-            outcomes.append(Outcome(outcome.rule, CheckStatus.NOT_EVALUATED, missing=(need,)))
-        elif CheckStatus.NOT_EVALUATED in statuses:
-            missing = tuple(dict.fromkeys(m for each in answers for m in each.missing))
-            outcomes.append(Outcome(outcome.rule, CheckStatus.NOT_EVALUATED, missing=missing))
+            answers.append(own._replace(subject=subject, status=_OPEN, reason="", missing=(need,)))
+        elif _OPEN in statuses:
+            missing = tuple(dict.fromkeys(m for each in each_says for m in each.missing))
+            answers.append(own._replace(subject=subject, status=_OPEN, reason="", missing=missing))
         else:
-            outcomes.append(outcome)
-    subject = "|".join(each.subject for each in asked)
-    return Spoken(subject, first.program, first.facts, tuple(outcomes))
-
-
-def _agreed_silence(asked: list[Spoken]) -> list[Check]:
-    """Rules that no candidate line has anything to say on."""
-    speaking = {o.rule.rule.id for each in asked for o in each.outcomes}
-    subject = "|".join(each.subject for each in asked)
-    return [replace(each, subject=subject) for each in asked[0].program.silent if each.rule_id not in speaking]
+            passed = next((each for each in each_says if each.status is CheckStatus.PASSED), own)
+            answers.append(passed._replace(subject=subject))
+    return Spoken(subject, first.facts, answers, fired)
 
 
 def _as_partner(knowledge: Knowledge, order: Order, history: History, patient: PatientFacts) -> list[Spoken]:
@@ -214,7 +214,7 @@ def _as_partner(knowledge: Knowledge, order: Order, history: History, patient: P
     any_line = next(iter(knowledge.lines.values()))
     whole = pair_facts(knowledge, order, history, patient, any_line, [_order_span(order)])
     whole.values[SLOTS["code_text_conflict"]] = YES if order.resolution.conflict else NO
-    spoken.append(Spoken("", knowledge.any_order, whole, ask(knowledge.any_order, whole)))
+    spoken.append(ask(knowledge.any_order, whole))
     by_line: dict[str, list[Event]] = {}
     for event in history.events:
         if event.may_start < order.high_end and event.may_end > order.start:
@@ -223,7 +223,7 @@ def _as_partner(knowledge: Knowledge, order: Order, history: History, patient: P
     for line_id, events in by_line.items():
         line = knowledge.lines[line_id]
         facts = pair_facts(knowledge, order, history, patient, line, events)
-        spoken.append(Spoken(line_id, line.pair_program, facts, ask(line.pair_program, facts)))
+        spoken.append(ask(line.pair_program, facts))
     return spoken
 
 
@@ -245,7 +245,7 @@ def _unanswered_pairs(knowledge: Knowledge, order: Order, history: History, spok
     for name, bits, _ in recognise(knowledge, None, order.resolution):
         own |= bits if name else 0
     open_history = not history.complete or any(not event.ingredient for event in history.events)
-    answered = {outcome.rule.rule.id for each in spoken for outcome in each.outcomes}
+    answered = {answer.rule_id for each in spoken for answer in each.answers}
     any_line = next(iter(knowledge.lines.values()))
     checks = []
     for live in any_line.pair_program.rules:
@@ -270,21 +270,26 @@ def _unanswered_pairs(knowledge: Knowledge, order: Order, history: History, spok
 # --- the care pathway --------------------------------------------------------------------------------------------
 
 
-def _step(patient: PatientFacts, spoken: list[Spoken]) -> tuple[int, bool]:
-    """The patient's place in the three steps (0: not about back pain), and whether an earlier relaxant failed."""
+def _step(patient: PatientFacts, spoken: list[Spoken]) -> int:
+    """The patient's place in the three steps; 0 when this is not about back pain."""
     if patient.choices["back_pain"] == NO:
-        return 0, False
-    for each in spoken:
-        for outcome in each.outcomes:
-            if outcome.rule.rule.id == "pathway.inadequate-response" and outcome.status is CheckStatus.FIRED:
-                return 3, True
-    return (2 if patient.choices["first_line_tried"] == YES else 1), False
+        return 0
+    if any(fired.rule.rule.id == "pathway.inadequate-response" for each in spoken for fired in each.fired):
+        return 3
+    return 2 if patient.choices["first_line_tried"] == YES else 1
 
 
-def _options(knowledge: Knowledge, patient: PatientFacts, care: str, step: int) -> tuple[str, ...]:
+def fitting_options(
+    knowledge: Knowledge, care: str, step: int, phase: str, given_up: frozenset[str]
+) -> tuple[str, ...]:
     """The options that fit: their tier, the phase if known, and not those that failed or were declined."""
     if care == "none" or step == 0:
         return ()
+    return _fitting_options(knowledge.care, care, step, phase, given_up)
+
+
+@lru_cache(maxsize=1024)
+def _fitting_options(options: CareIndex, care: str, step: int, phase: str, given_up: frozenset[str]) -> tuple[str, ...]:
     tiers = {
         "first-line": ("first-line",),
         "adjunct": ("first-line", "adjunct"),
@@ -294,10 +299,8 @@ def _options(knowledge: Knowledge, patient: PatientFacts, care: str, step: int) 
     return tuple(
         option.id
         for tier in tiers
-        for option in knowledge.care.options.values()
-        if option.tier == tier
-        and (not patient.phase or patient.phase in option.phases)
-        and option.id not in patient.given_up
+        for option in options.options.values()
+        if option.tier == tier and (not phase or phase in option.phases) and option.id not in given_up
     )
 
 
@@ -323,24 +326,9 @@ def _pathway(knowledge: Knowledge, patient: PatientFacts, step: int) -> CarePath
 def _stamp(request: CheckRequest, order: Order, key: bytes) -> hashlib.blake2b:
     """A keyed hash of patient and order content, to be continued for each alert."""
     p = request.prescription
-    content = (
-        request.patient.id,
-        order.resolution.names,
-        p.dose_low,
-        p.dose_high,
-        p.frequency,
-        p.days_supply,
-        p.quantity,
-        p.refills,
-        p.start,
-    )
+    low, high, quantity = (each and (each.value, each.unit) for each in (p.dose_low, p.dose_high, p.quantity))
+    content = (request.patient.id, order.resolution.names, p.start, low, high, quantity, order.told_by)
     return hashlib.blake2b(repr(content).encode(), digest_size=16, key=key)
-
-
-def _fingerprint(stamp: hashlib.blake2b, alert: Alert) -> str:
-    own = stamp.copy()
-    own.update(repr((alert.rule_id, alert.subject, tuple(each.display for each in alert.implicated))).encode())
-    return own.hexdigest()
 
 
 def _decision(
@@ -353,7 +341,6 @@ def _decision(
     checks: list[Check],
     lines: tuple[Line, ...],
     step: int,
-    reached: bool,
 ) -> Decision:
     request = order.request
     resolution = order.resolution
@@ -370,8 +357,7 @@ def _decision(
         *patient.conflicts,
         *(c for each in spoken for c in each.facts.conflicts),
     ]
-    open_checks = any(each.status in (CheckStatus.NOT_EVALUATED, CheckStatus.ERROR) for each in checks)
-    complete = not open_checks and not not_processed
+    complete = not not_processed and not any(each.status in _NO_ANSWER for each in checks)
     highest = max((each.severity for each in alerts), default=Severity.UNSPECIFIED)
     if highest >= Severity.MODERATE:
         overall = Overall.ALERTS

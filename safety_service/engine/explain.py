@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safety_service.domain import (
     Alert,
+    Citation,
     FactUsed,
     Frequency,
     Implicated,
@@ -16,19 +18,21 @@ from safety_service.domain import (
     Threshold,
 )
 from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, order_events, shares
-from safety_service.engine.fold import ENDLESS
 from safety_service.engine.history import Event, History
 from safety_service.knowledge.knowledge import Knowledge, LiveClause, LiveRule
-from safety_service.rules.meaning import Truth, bounds, meaning, reasons
-from safety_service.rules.tree import Compare, FactRef, Number, OneOf, Tree
-from safety_service.rules.vocabulary import FACTS, HIGHEST, LOWEST, SLOTS, Type, Unit
+from safety_service.rules.meaning import Truth, meaning, reasons
+from safety_service.rules.tree import Compare, FactRef, Number, OneOf
+from safety_service.rules.vocabulary import FACTS, HIGHEST, LOWEST, SLOTS, YES, Type, Unit
 
 _TIMES = {1: "once", 2: "twice", 3: "three times", 4: "four times"}
 _EPISODE_FACTS = frozenset({"episode_days", "episode_days_before", "days_in_hand", "class_episode_days"})
+_PARTNER_FACTS = frozenset(
+    {*CLASS_OF_FACT, "overlap_opioid_use_disorder", "overlap_opioid_and_benzodiazepine", "cns_active_count"}
+)
+MOST_TOLD = 4096  # words remembered per clause; they hold numbers and drug names, no references to records
 
 
-@dataclass(frozen=True, slots=True)
-class Telling:
+class Telling(NamedTuple):
     """What is needed to put an alert into words."""
 
     knowledge: Knowledge
@@ -99,37 +103,29 @@ def course_sum(order: Order) -> str:
     return f"{low} x (1 + {refills} {word}) = {prefix}{days.course_low} d"
 
 
-def partners_of(telling: Telling, tree: Tree) -> list[Event]:
-    """The events that make the tree's facts about other drugs true, each drug once."""
+def partners_of(telling: Telling, clause: LiveClause) -> list[Event]:
+    """The events that make the clause's facts about other drugs true, each drug once."""
     classes = telling.knowledge.drugs
+    facts = telling.facts
     mask = 0
-    for leaf in reasons(tree, telling.facts.values):
-        for name in _names(leaf):
-            if name in CLASS_OF_FACT:
+    for name in clause.facts:
+        if name in CLASS_OF_FACT:
+            if facts.values[SLOTS[name]] == YES:
                 mask |= classes.bit(CLASS_OF_FACT[name])
-            elif name == "overlap_opioid_and_benzodiazepine":
-                mask |= classes.bit("opioid") | classes.bit("benzodiazepine")
-            elif name == "overlap_opioid_use_disorder":
-                mask |= classes.bit("opioid")
-            elif name == "cns_active_count":
-                mask |= classes.bit(COUNTED)
+        elif name == "overlap_opioid_and_benzodiazepine":
+            mask |= classes.bit("opioid") | classes.bit("benzodiazepine")
+        elif name == "overlap_opioid_use_disorder":
+            mask |= classes.bit("opioid")
+        elif name == "cns_active_count":
+            mask |= classes.bit(COUNTED)
+    if not mask:
+        return []
     found: dict[str, Event] = {}
-    if mask:
-        order_itself = order_events(telling.knowledge, telling.order, telling.history, telling.facts.line.ingredient)
-        for event in (*order_itself, *telling.history.events):
-            if (
-                event.bits & mask
-                and event.ingredient != telling.facts.line.ingredient
-                and shares(event, telling.facts.window)
-            ):
-                found.setdefault(event.ingredient, event)
+    own = facts.line.ingredient
+    for event in (*order_events(telling.knowledge, telling.order, telling.history, own), *telling.history.events):
+        if event.bits & mask and event.ingredient != own and shares(event, facts.window):
+            found.setdefault(event.ingredient, event)
     return list(found.values())
-
-
-def _names(leaf: Compare | OneOf) -> tuple[str, ...]:
-    if isinstance(leaf, OneOf):
-        return (leaf.fact,)
-    return tuple(side.name for side in (leaf.left, leaf.right) if isinstance(side, FactRef))
 
 
 def explain(
@@ -138,12 +134,66 @@ def explain(
     clause: LiveClause,
     missing: tuple[Missing, ...],
     options: tuple[str, ...],
+    stamp: hashlib.blake2b,
 ) -> Alert:
-    """The alert of a clause that fired; its fingerprint is still empty."""
+    """The alert of a clause that fired. `stamp` is the keyed hash of patient and order its fingerprint goes on from."""
+    facts = telling.facts
+    partners: Sequence[Event] = ()
+    partner_names = ""
+    if clause.about_partners:
+        partners = partners_of(telling, clause)
+        partner_names = " + ".join([event.ingredient for event in partners])
+    key = (partner_names, telling.order.told_by, len(facts.episode_records), telling.lines, clause.pick(facts.values))
+    words = clause.told.get(key)
+    if words is None:
+        if len(clause.told) >= MOST_TOLD:
+            clause.told.clear()
+        words = clause.told[key] = _words(telling, clause, partner_names)
+    implicated = _implicated(telling, words, partners)
+    own = stamp.copy()
+    own.update(rule.rule.id.encode())
+    for each in implicated:
+        own.update(each.display.encode() + b"\0")
+    return Alert(
+        fingerprint=own.hexdigest(),
+        rule_id=rule.rule.id,
+        rule_version=rule.rule.version,
+        kind=rule.kind,
+        severity=clause.statement.severity,
+        subject=facts.line.id,
+        title=words.title,
+        message=words.message,
+        action=words.action,
+        computation=words.computation,
+        facts=_with_evidence(telling, words.facts, partners),
+        thresholds=words.thresholds,
+        missing=missing,
+        citations=words.citations,
+        suggestions=words.suggestions,
+        implicated=implicated,
+        care_option_ids=options,
+        pathway_step=telling.pathway_step,
+        dur_codes=rule.rule.codes.dur,
+        act_codes=rule.rule.codes.act,
+    )
+
+
+class Words(NamedTuple):
+    """What is said of a clause for given facts: the same for every patient who has them."""
+
+    title: str
+    message: str
+    action: str
+    computation: str
+    facts: tuple[FactUsed, ...]  # without their evidence
+    thresholds: tuple[Threshold, ...]
+    suggestions: tuple[Suggestion, ...]
+    citations: tuple[Citation, ...]
+
+
+def _words(telling: Telling, clause: LiveClause, partner_names: str) -> Words:
     values = telling.facts.values
     leaves = reasons(clause.when, values)
-    partners = partners_of(telling, clause.when)
-    partner_names = " + ".join(event.ingredient for event in partners)
 
     def place(name: str) -> str:
         match name:
@@ -175,32 +225,26 @@ def explain(
         limit = telling.facts.line.limits.get(name)
         return limit.value if limit is not None else name
 
-    cited = (clause.statement, *clause.supporting)
-    message = clause.says.render(place)
-    if clause.statement.citation.read_as == "secondary" and clause.statement.citation.authority == "label":
+    message = clause.says.render(place).strip()
+    citation = clause.statement.citation
+    if citation.read_as == "secondary" and citation.authority == "label":
         message += " (Not read in the label; a secondary source attributes it.)"
-    return Alert(
-        fingerprint="",
-        rule_id=rule.rule.id,
-        rule_version=rule.rule.version,
-        kind=rule.kind,
-        severity=clause.statement.severity,
-        subject=telling.facts.line.id,
+    return Words(
         title=clause.title.render(place),
-        message=message.strip(),
+        message=message,
         action=clause.do.render(place),
-        computation="" if clause.computation is None else clause.computation.render(place),
-        facts=_facts(telling, leaves, partners),
+        computation=clause.computation.render(place),
+        facts=_facts(values, leaves),
         thresholds=_thresholds(telling, leaves),
-        missing=missing,
-        citations=tuple(each.citation for each in cited),
         suggestions=_suggestions(telling, clause),
-        implicated=_implicated(telling, leaves, partners),
-        care_option_ids=options,
-        pathway_step=telling.pathway_step,
-        dur_codes=rule.rule.codes.dur,
-        act_codes=rule.rule.codes.act,
+        citations=tuple(each.citation for each in (clause.statement, *clause.supporting)),
     )
+
+
+def _names(leaf: Compare | OneOf) -> tuple[str, ...]:
+    if isinstance(leaf, OneOf):
+        return (leaf.fact,)
+    return tuple(side.name for side in (leaf.left, leaf.right) if isinstance(side, FactRef))
 
 
 def _longest(values: Sequence[int]) -> str:
@@ -245,23 +289,33 @@ def figures_text(telling: Telling) -> str:
     return "; ".join(parts[:3]) + note + "."
 
 
-def _facts(telling: Telling, leaves: Sequence[Compare | OneOf], partners: Sequence[Event]) -> tuple[FactUsed, ...]:
+def _facts(values: Sequence[int], leaves: Sequence[Compare | OneOf]) -> tuple[FactUsed, ...]:
     found: dict[str, FactUsed] = {}
     for leaf in leaves:
         for name in _names(leaf):
             unit = FACTS[name].unit
             shown = "" if FACTS[name].type is not Type.NUMBER or unit is Unit.COUNT else unit.value
-            found[name] = FactUsed(
-                name, fact_text(name, telling.facts.values), shown, _evidence(telling, name, partners)
-            )
+            found[name] = FactUsed(name, fact_text(name, values), shown)
     return tuple(found.values())
+
+
+def _with_evidence(telling: Telling, facts: tuple[FactUsed, ...], partners: Sequence[Event]) -> tuple[FactUsed, ...]:
+    if not partners and not telling.evidence and not telling.facts.episode_records:
+        return facts
+    return tuple(
+        [
+            FactUsed(each.name, each.value, each.unit, evidence) if evidence else each
+            for each in facts
+            for evidence in (_evidence(telling, each.name, partners),)
+        ]
+    )
 
 
 def _evidence(telling: Telling, name: str, partners: Sequence[Event]) -> tuple[str, ...]:
     if name in _EPISODE_FACTS:
-        return tuple(telling.history.records[i].reference for i in telling.facts.episode_records)
-    if name.startswith("overlap_") or name == "cns_active_count":
-        return tuple(_reference(telling, event) for event in partners)
+        return tuple([telling.history.records[i].reference for i in telling.facts.episode_records])
+    if name in _PARTNER_FACTS:
+        return tuple([_reference(telling, event) for event in partners])
     return telling.evidence.get(name, ())
 
 
@@ -326,35 +380,26 @@ def _suggestions(telling: Telling, clause: LiveClause) -> tuple[Suggestion, ...]
     return tuple(found)
 
 
-def _implicated(
-    telling: Telling, leaves: Sequence[Compare | OneOf], partners: Sequence[Event]
-) -> tuple[Implicated, ...]:
-    order = telling.order
+def _implicated(telling: Telling, words: Words, partners: Sequence[Event]) -> tuple[Implicated, ...]:
+    order, history, facts = telling.order, telling.history, telling.facts
     found = [Implicated(Role.TRIGGER, order.recorded.reference, order.recorded.display)]
-    names = {name for leaf in leaves for name in _names(leaf)}
-    if order.relaxant != telling.facts.line.ingredient:  # the partner is ordered: the relaxant is in the history
-        for event in telling.history.events:
-            if event.ingredient == telling.facts.line.ingredient and shares(event, telling.facts.window):
-                found.append(
-                    Implicated(
-                        Role.CO_AGENT,
-                        _reference(telling, event),
-                        telling.history.records[event.record].display,
-                    )
-                )
+    if order.relaxant != facts.line.ingredient and facts.line.id:  # the partner is ordered, the relaxant is in use
+        for event in history.events:
+            if event.ingredient == facts.line.ingredient and shares(event, facts.window):
+                recorded = history.records[event.record]
+                found.append(Implicated(Role.CO_AGENT, recorded.reference, recorded.display))
                 break
     for event in partners:
-        if event.record < len(telling.history.records):
-            recorded = telling.history.records[event.record]
+        if event.record < len(history.records):
+            recorded = history.records[event.record]
             found.append(Implicated(Role.CO_AGENT, recorded.reference, recorded.display))
-    if names & _EPISODE_FACTS:
-        for i in telling.facts.episode_records:
-            recorded = telling.history.records[i]
-            found.append(Implicated(Role.HISTORY, recorded.reference, recorded.display))
-    for name in sorted(names):
-        for code in telling.evidence.get(name, ()):
+    for each in words.facts:
+        if each.name in _EPISODE_FACTS:
+            for i in facts.episode_records:
+                found.append(Implicated(Role.HISTORY, history.records[i].reference, history.records[i].display))
+        for code in telling.evidence.get(each.name, ()):
             found.append(Implicated(Role.CONDITION, code, code))
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found)) if len(found) > 1 else (found[0],)
 
 
 def why_missing(facts: LineFacts, name: str) -> Missing:
@@ -362,9 +407,3 @@ def why_missing(facts: LineFacts, name: str) -> Missing:
     fact = FACTS[name]
     path, why = facts.why.get(name, (fact.send, "not sent"))
     return Missing(name, path, f"{fact.doc}: {why}")
-
-
-def bounded(values: Sequence[int], name: str) -> bool:
-    """Whether anything is known of a number."""
-    low, high = bounds(FactRef(name), values)
-    return low > LOWEST or high < ENDLESS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safety_service.domain import (
     Answer,
@@ -48,9 +48,8 @@ _OTHER_ROUTES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """The order under check, recognised and counted, before any rule."""
+class Order(NamedTuple):
+    """The order under check, recognised and counted, before any rule. `told_by`: all of it that words depend on."""
 
     request: CheckRequest
     resolution: Resolution
@@ -60,6 +59,7 @@ class Order:
     strength: ResolvedIngredient | None
     supply: Supply
     notes: tuple[str, ...]
+    told_by: tuple[object, ...]
 
     @property
     def low_end(self) -> int:
@@ -70,8 +70,7 @@ class Order:
         return min(self.start + self.supply.course_high, ENDLESS)
 
 
-@dataclass(frozen=True, slots=True)
-class LineFacts:
+class LineFacts(NamedTuple):
     """The facts for one product line; `why` gives, for an open fact, the field to send and the reason."""
 
     line: Line
@@ -100,7 +99,17 @@ def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resoluti
         strength = resolution.ingredients[0]
     given = supply(prescription, start, strength, knowledge.policy_numbers["policy.exposure.most_days"])
     recorded = Recorded(prescription.id or "prescription", "prescription", display_name(resolution), resolution)
-    return Order(request, resolution, recorded, start, relaxant, strength, given, (*notes, *given.notes))
+    often = prescription.frequency
+    told_by = (
+        often and (often.times_low, often.times_high, often.period_hours),
+        given.days_low,
+        given.days_high,
+        given.course_low,
+        given.course_high,
+        prescription.refills,
+        resolution.conflict,
+    )
+    return Order(request, resolution, recorded, start, relaxant, strength, given, (*notes, *given.notes), told_by)
 
 
 def candidate_lines(knowledge: Knowledge, order: Order) -> tuple[Line, ...]:
@@ -334,17 +343,16 @@ def _exposure(
     conflicts: list[str],
 ) -> Answer:
     """Puts the facts of the fold; returns whether the order starts the drug."""
-    known = history.complete and line.chain not in history.open_chains
-    for name, low, high in (
-        ("episode_days", fold.EPISODE_LOW, fold.EPISODE_HIGH),
-        ("episode_days_before", fold.BEFORE_LOW, fold.BEFORE_HIGH),
-        ("days_in_hand", fold.IN_HAND_LOW, fold.IN_HAND_HIGH),
-        ("class_episode_days", fold.CLASS_LOW, fold.CLASS_HIGH),
-    ):
-        bound = known if name != "class_episode_days" else history.complete and not history.open_chains
-        # a drug that was not recognised could be a relaxant: then nothing more is certain than what was seen
-        _number(values, name, out[low], out[high] if bound and not _unrecognised(history) else HIGHEST)
-    if history.complete and not history.open_chains and not _unrecognised(history):
+    # a drug that was not recognised could be a relaxant: then nothing more is certain than what was seen
+    listed = history.complete and not history.unrecognised
+    known = listed and line.chain not in history.open_chains
+    top = ENDLESS if not known else 0  # pushes an upper bound that is not sure out of sight
+    _number(values, "episode_days", out[fold.EPISODE_LOW], top or out[fold.EPISODE_HIGH])
+    _number(values, "episode_days_before", out[fold.BEFORE_LOW], top or out[fold.BEFORE_HIGH])
+    _number(values, "days_in_hand", out[fold.IN_HAND_LOW], top or out[fold.IN_HAND_HIGH])
+    top = ENDLESS if not listed or history.open_chains else 0
+    _number(values, "class_episode_days", out[fold.CLASS_LOW], top or out[fold.CLASS_HIGH])
+    if not top:
         _number(values, "days_since_relaxant_episode", out[fold.SINCE_LOW], out[fold.SINCE_HIGH])
     elif out[fold.SINCE_LOW] == out[fold.SINCE_HIGH] != ENDLESS:
         _number(values, "days_since_relaxant_episode", 0, out[fold.SINCE_HIGH])
@@ -363,7 +371,7 @@ def _exposure(
             why[name] = why["course_days"]
 
     said = {1: NO, 2: YES, 3: EITHER}[out[fold.CONTINUES]]
-    if said == NO and not (known and not _unrecognised(history)):
+    if said == NO and not known:
         said = EITHER
     status = order.request.prescription.status
     if status is TreatmentStatus.UNSPECIFIED:
@@ -378,10 +386,6 @@ def _exposure(
             )
     values[SLOTS["new_start"]] = new
     return Answer.YES if new == YES else Answer.NO if new == NO else Answer.UNKNOWN
-
-
-def _unrecognised(history: History) -> bool:
-    return any(event.key == UNRECOGNISED for event in history.events)
 
 
 def _why_history(history: History) -> tuple[str, str]:
@@ -419,30 +423,31 @@ def _overlaps(
     out = [0] * fold.OVERLAPPED
     fold.overlaps(state, 0, key, own, *window, opioid, benzodiazepine, counted, out, 0)
     sure = out[fold.SURE_BITS]
-    possible = out[fold.POSSIBLE_BITS]
     complete = history.complete
-    reason = _why_overlap(order, history, window)
+    possible = out[fold.POSSIBLE_BITS] if complete or only != -1 else -1
     for fact, set_id in CLASS_OF_FACT.items():
         bit = drugs.bit(set_id) & only
-        values[SLOTS[fact]] = _mask(bool(sure & bit), bool(possible & bit) or (not complete and only == -1))
-        why[fact] = reason
+        values[SLOTS[fact]] = YES if sure & bit else EITHER if possible & bit else NO
     pair = out[fold.PAIR]
-    if pair == NO and not complete and (only == -1 or only & (opioid | benzodiazepine)):
-        pair = EITHER
-    if only != -1 and not only & (opioid | benzodiazepine):
+    if not only & (opioid | benzodiazepine):
         pair = NO
+    elif pair == NO and not complete:
+        pair = EITHER
     values[SLOTS["overlap_opioid_and_benzodiazepine"]] = pair
-    why["overlap_opioid_and_benzodiazepine"] = reason
-    values[SLOTS["overlap_opioid_use_disorder"]] = _use_disorder(knowledge, order, history, line, window, only)
-    why["overlap_opioid_use_disorder"] = ("patient.conditions", "what the opioid is for is not known")
-    counts = only == -1 or bool(only & counted)
+    treats = NO
+    if sure & only & drugs.bit(OUD_DRUGS):
+        treats = _use_disorder(knowledge, order, history, line, window, only)
+        why["overlap_opioid_use_disorder"] = ("patient.conditions", "what the opioid is for is not known")
+    values[SLOTS["overlap_opioid_use_disorder"]] = treats
     high = out[fold.COUNT_HIGH] if complete else HIGHEST
-    _number(values, "cns_active_count", out[fold.COUNT_LOW] if counts else 0, high if counts else 0)
-    why["cns_active_count"] = reason
-
-
-def _mask(sure: bool, possible: bool) -> int:
-    return YES if sure else EITHER if possible else NO
+    if only & counted:
+        _number(values, "cns_active_count", out[fold.COUNT_LOW], high)
+    else:
+        _number(values, "cns_active_count", 0, 0)
+    if possible or high != out[fold.COUNT_LOW]:
+        reason = _why_overlap(order, history, window)
+        for fact in (*CLASS_OF_FACT, "overlap_opioid_and_benzodiazepine", "cns_active_count"):
+            why[fact] = reason
 
 
 def _why_overlap(order: Order, history: History, window: tuple[int, int, int]) -> tuple[str, str]:

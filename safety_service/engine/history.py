@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from safety_service.domain import (
     CheckRequest,
     Condition,
     MatchedBy,
+    Medication,
     MedicationRecord,
     NotProcessed,
     RecordKind,
@@ -19,8 +21,10 @@ from safety_service.domain import (
 from safety_service.engine import fold
 from safety_service.engine.fold import ENDLESS, IN_CLASS, MAYBE_IN_CLASS, NONE, NOT_IN_CLASS
 from safety_service.engine.supply import supply
+from safety_service.knowledge.drug_names import DrugNames
 from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.knowledge.resolve import Resolution, resolve
+from safety_service.knowledge.value_sets import ConditionClasses
 
 UNRECOGNISED = -1
 _ALL_CLASSES = -1  # every bit set: it could be anything
@@ -35,8 +39,7 @@ _MUSCLE_SETS = ("back-pain", "muscle-spasm", "spasticity", "spasticity-diazepam"
 _SPASTICITY_SETS = ("spasticity",)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One ingredient of one record. Spans are half-open day numbers; `days_*` is the supply it adds to its chain."""
 
     ingredient: str
@@ -55,8 +58,7 @@ class Event:
     role: int
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """A record that takes part: how to refer to it, and what it is called."""
 
     reference: str
@@ -73,10 +75,17 @@ class History:
     records: tuple[Recorded, ...]
     keys: dict[str, int]
     complete: bool
+    unrecognised: bool  # a drug on the list could be anything
     open_chains: frozenset[int]  # relaxants with a supply that cannot be placed in time
     resolved: tuple[ResolvedMedication, ...]
     not_processed: tuple[NotProcessed, ...]
     conflicts: tuple[str, ...]
+
+
+@lru_cache(maxsize=8192)
+def recognised(names: DrugNames, medication: Medication) -> Resolution:
+    """What the medication is; remembered, since the same few drugs are asked for again and again."""
+    return resolve(names, medication)
 
 
 def recognise(
@@ -149,14 +158,14 @@ def indication_classes(knowledge: Knowledge, indications: tuple[Condition, ...])
     return bits, all_recognised
 
 
+@lru_cache(maxsize=256)
+def _sets_mask(conditions: ConditionClasses, ids: tuple[str, ...]) -> int:
+    return sum(conditions.bit(each) for each in ids)
+
+
 def sets_mask(knowledge: Knowledge, ids: tuple[str, ...]) -> int:
     """The bits of some condition sets."""
-    return _sets_mask(knowledge.conditions.ids, ids)
-
-
-@lru_cache(maxsize=256)
-def _sets_mask(known: tuple[str, ...], ids: tuple[str, ...]) -> int:
-    return sum(1 << known.index(each) for each in ids)
+    return _sets_mask(knowledge.conditions, ids)
 
 
 def read_history(knowledge: Knowledge, request: CheckRequest) -> History:
@@ -180,7 +189,7 @@ def read_history(knowledge: Knowledge, request: CheckRequest) -> History:
         if known_on is not None and known_on > request.as_of and record.known_on is not None:
             later += 1
             continue
-        resolution = resolve(knowledge.names, record.medication)
+        resolution = recognised(knowledge.names, record.medication)
         text = record.medication.text or next((c.display or c.code for c in record.medication.codings), "")
         if resolution.matched_by is MatchedBy.NONE:
             not_processed.append(NotProcessed(f"{path}.medication", resolution.why_not))
@@ -218,6 +227,7 @@ def read_history(knowledge: Knowledge, request: CheckRequest) -> History:
         records=tuple(records),
         keys=keys,
         complete=listed.is_complete,
+        unrecognised=any(event.key == UNRECOGNISED for event in events),
         open_chains=frozenset(open_chains),
         resolved=tuple(answers),
         not_processed=tuple(not_processed),
@@ -303,11 +313,16 @@ def _span(
     return NONE, NONE, NONE, ENDLESS
 
 
-def folded(history: History, gap: int, extra: int) -> list[int]:
-    """The state of the fold after all events, with room for `extra` more exposures."""
-    capacity = len(history.events) + extra
+@lru_cache(maxsize=64)
+def _empty(capacity: int) -> tuple[int, ...]:
     state = [0] * fold.size(capacity)
     fold.clear(state, 0, capacity)
+    return tuple(state)
+
+
+def folded(history: History, gap: int, extra: int) -> list[int]:
+    """The state of the fold after all events, with room for `extra` more exposures."""
+    state = list(_empty(len(history.events) + extra))
     for event in history.events:
         add(state, event, gap)
     return state

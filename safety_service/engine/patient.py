@@ -183,8 +183,9 @@ def _hepatic(
     only_minor = all(bits & minor for bits, _ in problems.codes if bits & any_liver)
     choices["liver_code_minor_only"] = YES if coded and only_minor else NO if coded else EITHER
     codes = tuple(code for bits, code in problems.codes if bits & any_liver)
-    for name in ("hepatic_grade", "liver_disease", "active_hepatic_disease", "liver_code_without_grade"):
-        evidence[name] = codes
+    if codes:
+        for name in ("hepatic_grade", "liver_disease", "active_hepatic_disease", "liver_code_without_grade"):
+            evidence[name] = codes
 
 
 def _grade(
@@ -237,6 +238,12 @@ def _points(value: float, cuts: tuple[float, float]) -> int:
 def _labs(labs: Listed[LabResult], as_of: int, window: int, numbers: dict[str, tuple[int, int]]) -> None:
     known = [each for each in labs.items if each.on is None or each.on <= as_of]
     complete = labs.is_complete
+    if not known:
+        since_any = (HIGHEST, HIGHEST) if complete else (LOWEST, HIGHEST)
+        percent_of_any = (0, 0) if complete else (0, HIGHEST)
+        numbers["days_since_aminotransferases"] = numbers["days_since_liver_panel"] = since_any
+        numbers["alt_percent_of_limit"] = numbers["liver_tests_percent_of_limit"] = percent_of_any
+        return
 
     def since(*tests: LiverTest) -> tuple[int, int]:
         days = [(0, HIGHEST) if each.on is None else (as_of - each.on,) * 2 for each in known if each.test in tests]

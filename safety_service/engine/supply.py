@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from safety_service.domain import (
     Answer,
@@ -20,8 +20,7 @@ _MILLILITRES = {"mL": 1.0, "ml": 1.0, "L": 1000.0, "l": 1000.0}
 _PIECES = frozenset({"{tbl}", "{tablet}", "{cap}", "{capsule}", "{pill}", "{each}", "{packet}", "1"})
 
 
-@dataclass(frozen=True, slots=True)
-class Dose:
+class Dose(NamedTuple):
     """Micrograms of the relaxant: one administration and one day, lowest and highest. None = not known."""
 
     single_low: int | None = None
@@ -30,8 +29,7 @@ class Dose:
     daily_high: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Supply:
+class Supply(NamedTuple):
     """Days of one supply and of the whole course, lowest and highest (ENDLESS = no upper bound known)."""
 
     days_low: int

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from safety_service.domain import Check, Citation, RuleKind, Severity
 from safety_service.knowledge.drug_names import DrugNames
@@ -49,9 +50,13 @@ class LiveSuggestion:
     text: Template
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LiveClause:
-    """One way a rule fires for one drug: its condition without anything left to look up, and its words."""
+    """One way a rule fires for one drug: its condition without anything left to look up, and its words.
+
+    `facts` are those the condition names; `pick` takes from a list of facts all that the words could depend on. `told`
+    remembers words already put together for such facts; it belongs to the engine.
+    """
 
     when: Tree
     statement: SourcedStatement
@@ -59,13 +64,21 @@ class LiveClause:
     title: Template
     says: Template
     do: Template
-    computation: Template | None
+    computation: Template
     suggest: tuple[LiveSuggestion, ...]
+    facts: tuple[str, ...]
+    about_partners: bool
+    pick: Callable[[Sequence[int]], tuple[int, ...]]
+    told: dict[Hashable, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class LiveRule:
-    """A rule that can speak on a drug. `first_bit` is the mask bit of its first clause."""
+    """A rule that can speak on a drug. `first_bit` is the mask bit of its first clause.
+
+    `passed` and `does_not_apply` are its two answers that need no facts; `pick` takes its facts from a list of all.
+    `open` remembers which facts leave it open; it belongs to the engine.
+    """
 
     rule: Rule
     kind: RuleKind
@@ -73,17 +86,38 @@ class LiveRule:
     clauses: tuple[LiveClause, ...]
     first_bit: int
     mask: int
+    passed: Check
+    does_not_apply: Check
+    absorbed: Mapping[str, Check]  # by the rule that absorbs this one
+    pick: Callable[[Sequence[int]], tuple[int, ...]]
+    open: dict[Hashable, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """The rules of one drug as one generated function, and those that have nothing to say on it, with the reason."""
+    """The rules of one drug as one generated function.
+
+    `entries` are all rules in the catalogue's order: those that can speak, and the ready answer (with its reason) of
+    those that have nothing to say on this drug. `quiet` are the answers when no condition holds; `at` is the entry of
+    each mask bit.
+    """
 
     subject: str
     answer: Answerer
     source: str
-    rules: tuple[LiveRule, ...]
-    silent: tuple[Check, ...]
+    entries: tuple[LiveRule | Check, ...]
+    quiet: tuple[Check, ...]
+    at: tuple[int, ...]
+
+    @property
+    def rules(self) -> tuple[LiveRule, ...]:
+        """The rules that can speak."""
+        return tuple(each for each in self.entries if isinstance(each, LiveRule))
+
+    @property
+    def silent(self) -> tuple[Check, ...]:
+        """The answers of the others."""
+        return tuple(each for each in self.entries if isinstance(each, Check))
 
 
 @dataclass(frozen=True, slots=True)

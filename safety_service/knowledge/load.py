@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,7 +51,7 @@ from safety_service.rules.parse import Names, RuleTextError, parse
 from safety_service.rules.specialise import specialise
 from safety_service.rules.template import Template, parse_template
 from safety_service.rules.tree import And, Or, Tree, facts_of
-from safety_service.rules.vocabulary import FACTS, LIMITS, Limit, Type, Unit
+from safety_service.rules.vocabulary import FACTS, LIMITS, SLOTS, Limit, Type, Unit
 
 VERSION = "2026.11.0"
 RULES_DATA = Path(rules_data.__file__).parent
@@ -71,6 +72,9 @@ WORDS = frozenset(
         "lines",
     }
 )
+
+# Facts that those places are made of.
+_TOLD = frozenset({"single_dose_mg", "course_days", "episode_days", "episode_days_before", "class_episode_days"})
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -371,8 +375,7 @@ class _Rules:
         silences: Mapping[str, str],
     ) -> Program:
         """The rules of `scopes` for a drug with these limits (by full name)."""
-        live: list[LiveRule] = []
-        silent: list[Check] = []
+        entries: list[LiveRule | Check] = []
         conditions: list[Condition] = []
         for parsed in self.parsed.values():
             if parsed.rule.scope not in scopes:
@@ -386,16 +389,43 @@ class _Rules:
                     when = specialise(each.when, limits, self.condition_of)
                     if when is not None:
                         clauses.append(self._live(each, when, statements, limits, texts))
+            silent = _answer(parsed.rule, subject, CheckStatus.NOT_APPLICABLE, _silence(parsed.rule.id, silences))
             if not clauses:
-                reason = _silence(parsed.rule.id, silences)
-                silent.append(Check(parsed.rule.id, parsed.rule.version, subject, CheckStatus.NOT_APPLICABLE, reason))
+                entries.append(silent)
                 continue
             first = 1 << len(conditions)
             conditions += [Condition(each.when, applies) for each in clauses]
-            mask = (1 << len(conditions)) - first
-            live.append(LiveRule(parsed.rule, parsed.kind, applies, tuple(clauses), first, mask))
+            entries.append(self._live_rule(parsed, subject, applies, clauses, first))
         answer, source = generate(conditions, subject or "any order")
-        return Program(subject, answer, source, tuple(live), tuple(silent))
+        quiet = tuple(each if isinstance(each, Check) else each.passed for each in entries)
+        at = tuple(i for i, each in enumerate(entries) if isinstance(each, LiveRule) for _ in each.clauses)
+        return Program(subject, answer, source, tuple(entries), quiet, at)
+
+    def _live_rule(
+        self, parsed: _ParsedRule, subject: str, applies: Tree | None, clauses: list[LiveClause], first: int
+    ) -> LiveRule:
+        rule = parsed.rule
+        facts = frozenset().union(*(facts_of(each.when) for each in clauses))
+        asked = facts_of(applies) if applies is not None else frozenset()
+        reason = "does not apply to this order"
+        if "exempt_antispastic" in asked:
+            reason = "spasticity is the indication and the drug is labelled for it"
+        return LiveRule(
+            rule=rule,
+            kind=parsed.kind,
+            applies=applies,
+            clauses=tuple(clauses),
+            first_bit=first,
+            mask=(first << len(clauses)) - first,
+            passed=_answer(rule, subject, CheckStatus.PASSED, ""),
+            does_not_apply=_answer(rule, subject, CheckStatus.NOT_APPLICABLE, reason),
+            absorbed={
+                each.rule.id: _answer(rule, subject, CheckStatus.NOT_APPLICABLE, f"absorbed by {each.rule.id}")
+                for each in self.parsed.values()
+                if rule.id in each.rule.absorbs
+            },
+            pick=_picker(facts | asked),
+        )
 
     def _live(
         self,
@@ -416,17 +446,28 @@ class _Rules:
         supporting = tuple(
             self.grading.statement(owner, (*path, "supporting", i), each) for i, each in enumerate(clause.supporting)
         )
+        title, says, do, computation = (
+            self._template(owner, text or "", texts, *path, name)
+            for name, text in (
+                ("title", clause.title),
+                ("says", clause.says),
+                ("do", clause.do),
+                ("computation", clause.computation),
+            )
+        )
+        words = (title, says, do, computation)
         return LiveClause(
             when=when,
             statement=said,
             supporting=supporting,
-            title=self._template(owner, clause.title, texts, *path, "title"),
-            says=self._template(owner, clause.says, texts, *path, "says"),
-            do=self._template(owner, clause.do, texts, *path, "do"),
-            computation=None
-            if clause.computation is None
-            else self._template(owner, clause.computation, texts, *path, "computation"),
+            title=title,
+            says=says,
+            do=do,
+            computation=computation,
             suggest=tuple(self._suggestion(parsed, i, limits) for i in range(len(clause.suggest))),
+            facts=tuple(name for name in FACTS if name in facts_of(when)),
+            about_partners=any(name.startswith("overlap_") or name == "cns_active_count" for name in facts_of(when)),
+            pick=_picker(facts_of(when) | _TOLD | {p for text in words for p in text.places if p in FACTS}),
         )
 
     def _suggestion(self, parsed: _ParsedClause, i: int, limits: Mapping[str, int]) -> LiveSuggestion:
@@ -449,6 +490,20 @@ class _Rules:
         except ValueError as error:
             self.files.problem(owner, str(error), *path)
             return Template((text,), ())
+
+
+def _answer(rule: Rule, subject: str, status: CheckStatus, reason: str) -> Check:
+    return Check(rule.id, rule.version, subject, status, reason)
+
+
+def _picker(facts: frozenset[str]) -> Callable[[Sequence[int]], tuple[int, ...]]:
+    """Takes the slots of these facts out of a list of all."""
+    slots = []
+    for name in sorted(facts):
+        slots += [SLOTS[name], SLOTS[name] + 1] if FACTS[name].type is Type.NUMBER else [SLOTS[name]]
+    if not slots:
+        return lambda values: ()
+    return itemgetter(*slots) if len(slots) > 1 else lambda values: (values[slots[0]],)
 
 
 def _condition(rule: _ParsedRule) -> Tree:
@@ -511,8 +566,3 @@ def _limit_value(
             return sum(1 << limit.values.index(each) for each in values if each in limit.values)
     files.problem(read, f"{limit.name} is a {limit.type.value}: the value {said.value!r} does not fit", *path)
     return 0
-
-
-def facts_wanted(program: Program) -> frozenset[str]:
-    """Every fact a program may ask for."""
-    return frozenset().union(*(facts_of(clause.when) for rule in program.rules for clause in rule.clauses))

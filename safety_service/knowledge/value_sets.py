@@ -5,21 +5,23 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from safety_service.domain import CareTried, Coding
 from safety_service.knowledge.schema import CareOption, ConditionSet, MedicationSet
 
 ICD10CM = frozenset({"http://hl7.org/fhir/sid/icd-10-cm", "urn:oid:2.16.840.1.113883.6.90", "icd-10-cm", "icd10cm"})
 SNOMED = frozenset({"http://snomed.info/sct", "urn:oid:2.16.840.1.113883.6.96", "snomed", "sct"})
+_MOST_SEEN = 16384
 _ICD10CM_FORM = re.compile(r"[A-Z]\d[0-9A-Z](?:\.?[0-9A-Z]{1,4})?")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DrugClasses:
     """Classes of drugs by base ingredient name and by ATC prefix; bit i stands for `ids[i]`."""
 
     ids: tuple[str, ...]
+    bits: dict[str, int]
     by_ingredient: dict[str, int]
     by_prefix: dict[str, int]
     excluded_prefix: dict[str, int]
@@ -27,10 +29,7 @@ class DrugClasses:
 
     def bit(self, set_id: str) -> int:
         """The bit of one set. Raises KeyError for a set that is not there."""
-        try:
-            return 1 << self.ids.index(set_id)
-        except ValueError:
-            raise KeyError(f"no value set of drugs is called {set_id!r}") from None
+        return self.bits[set_id]
 
     def of_ingredient(self, name: str, route: str) -> int:
         """The classes of a recognised ingredient given by `route` ("" = not known)."""
@@ -64,22 +63,22 @@ def drug_classes(sets: Sequence[MedicationSet]) -> DrugClasses:
             excluded[prefix.code] = excluded.get(prefix.code, 0) | bit
         for route in each.routes_excluded:
             not_by_route[route] = not_by_route.get(route, 0) | bit
-    return DrugClasses(tuple(each.id for each in sets), by_ingredient, by_prefix, excluded, not_by_route)
+    return DrugClasses(tuple(each.id for each in sets), _bits(sets), by_ingredient, by_prefix, excluded, not_by_route)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ConditionClasses:
-    """Classes of conditions; bit i stands for `ids[i]`."""
+    """Classes of conditions; bit i stands for `ids[i]`. `seen` remembers codes already looked up."""
 
     ids: tuple[str, ...]
+    bits: dict[str, int]
     by_icd_prefix: dict[str, int]
     by_snomed: dict[str, int]
+    seen: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def bit(self, set_id: str) -> int:
-        try:
-            return 1 << self.ids.index(set_id)
-        except ValueError:
-            raise KeyError(f"no value set of conditions is called {set_id!r}") from None
+        """The bit of one set. Raises KeyError for a set that is not there."""
+        return self.bits[set_id]
 
     def of(self, codings: Sequence[Coding]) -> tuple[int, bool]:
         """The classes a condition falls in, and whether it was recognised, so that "in none" can be believed.
@@ -90,17 +89,28 @@ class ConditionClasses:
         bits = 0
         recognised = False
         for coding in codings:
-            system = coding.system.strip().lower()
-            code = coding.code.strip().upper()
-            if system in ICD10CM and _ICD10CM_FORM.fullmatch(code):
+            key = (coding.system, coding.code)
+            known = self.seen.get(key)
+            if known is None:
+                if len(self.seen) >= _MOST_SEEN:
+                    self.seen.clear()
+                known = self.seen[key] = self._one(*key)
+            if known >= 0:
                 recognised = True
-                plain = code.replace(".", "")
-                for end in range(3, len(plain) + 1):
-                    bits |= self.by_icd_prefix.get(plain[:end], 0)
-            elif system in SNOMED and code in self.by_snomed:
-                recognised = True
-                bits |= self.by_snomed[code]
+                bits |= known
         return bits, recognised
+
+    def _one(self, system: str, code: str) -> int:
+        """The classes of one code; -1 when it is not recognised."""
+        system = system.strip().lower()
+        code = code.strip().upper()
+        if system in ICD10CM and _ICD10CM_FORM.fullmatch(code):
+            plain = code.replace(".", "")
+            bits = 0
+            for end in range(3, len(plain) + 1):
+                bits |= self.by_icd_prefix.get(plain[:end], 0)
+            return bits
+        return self.by_snomed.get(code, -1) if system in SNOMED else -1
 
 
 def condition_classes(sets: Sequence[ConditionSet]) -> ConditionClasses:
@@ -113,10 +123,10 @@ def condition_classes(sets: Sequence[ConditionSet]) -> ConditionClasses:
             by_icd[plain] = by_icd.get(plain, 0) | 1 << i
         for code in each.snomed:
             by_snomed[code.code] = by_snomed.get(code.code, 0) | 1 << i
-    return ConditionClasses(tuple(each.id for each in sets), by_icd, by_snomed)
+    return ConditionClasses(tuple(each.id for each in sets), _bits(sets), by_icd, by_snomed)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CareIndex:
     """Non-drug options by id, SNOMED CT code and the words records use."""
 
@@ -137,6 +147,10 @@ class CareIndex:
             if found is not None:
                 return found
         return None
+
+
+def _bits(sets: Sequence[MedicationSet | ConditionSet]) -> dict[str, int]:
+    return {each.id: 1 << i for i, each in enumerate(sets)}
 
 
 def care_index(options: Sequence[CareOption]) -> CareIndex:

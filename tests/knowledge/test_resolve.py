@@ -260,6 +260,7 @@ def test_a_name_says_how_it_matched() -> None:
             "ir",
         ),
         ("tizanidine #90", {"tizanidine": (None, "")}, "", "", ""),
+        ("Soma qty 350", {"carisoprodol": (None, "")}, "", "", "ir"),
         ("cyclobenzaprine 10", {"cyclobenzaprine": (None, "")}, "", "", ""),
         # Two strengths, an unreadable one, a dose in a liquid, a sub-microgram one: not known rather than guessed.
         ("cyclobenzaprine 5-10 mg", {"cyclobenzaprine": (None, "")}, "", "", ""),
@@ -316,9 +317,12 @@ def test_a_further_unknown_ingredient_is_not_dropped() -> None:
     assert strengths(resolution) == {"cyclobenzaprine": (None, "")}  # the 10 mg may be foozol's
     assert resolution.rxcui == ""
     # The strength right behind the drug is the drug's; it is still not that product.
-    second = by_text("cyclobenzaprine 10 mg / foozol 5 mg tablet")
-    assert second.rxcui == ""
+    second = by_text("cyclobenzaprine 10 mg / foozol tablet")
+    assert strengths(second) == {"cyclobenzaprine": (10_000, "")}
+    assert (second.matched_by, second.rxcui) == (MatchedBy.INGREDIENT_NAME, "")
     assert second.unrecognised == ("foozol",)
+    third = by_text("aspirin / carisoprodol / foozol 325-200 mg")
+    assert strengths(third) == {"aspirin": (None, ""), "carisoprodol": (None, "")}
     assert by_text("cyclobenzaprine 2,5 mg").unrecognised == ("2,5", "mg")
 
 
@@ -511,6 +515,8 @@ def test_text_fills_in_what_an_ingredient_code_leaves_open() -> None:
     assert resolution.matched_by is MatchedBy.RXNORM_INGREDIENT
     assert resolution.ingredients == (ResolvedIngredient("cyclobenzaprine", 30_000),)
     assert (resolution.form, resolution.route, resolution.release) == ("capsule", "oral", "er")
+    generic = by_code("828348", "Flexeril 10 mg tablet")
+    assert (generic.rxcui, generic.brand) == ("828348", "")  # a product's code says all there is to say
     pill = by_code("1155671", "baclofen 10 mg disintegrating tablet")  # "Baclofen Pill"
     assert (pill.form, strengths(pill)) == ("disintegrating tablet", {"baclofen": (10_000, "")})
     liquid = by_code("1155671", "baclofen 5 mg/5 mL oral solution")
