@@ -91,11 +91,14 @@ def check(knowledge: Knowledge, request: CheckRequest, fingerprint_key: bytes = 
     alerts: list[Alert] = []
     checks: list[Check] = unanswered
     for each in spoken:
-        checks += each.answers
         telling = Telling(knowledge, order, history, each.facts, patient.evidence, names, step)
         for at, rule, clause in each.fired:
             options = fitting_options(knowledge, rule.rule.care, step, patient.phase, patient.given_up)
-            alerts.append(explain(telling, rule, clause, each.answers[at].missing, options, stamp))
+            try:
+                alerts.append(explain(telling, rule, clause, each.answers[at].missing, options, stamp))
+            except Exception as error:  # one text that cannot be put together must not silence the other alerts
+                each.answers[at] = each.answers[at]._replace(status=CheckStatus.ERROR, reason=type(error).__name__)
+        checks += each.answers
     if len(spoken) > 1:
         position = {rule.id: i for i, rule in enumerate(knowledge.rules)}
         checks.sort(key=lambda each: (position[each.rule_id], each.subject))
@@ -169,15 +172,16 @@ def _missing(live: LiveRule, unknown: int, facts: LineFacts) -> tuple[Missing, .
 
 
 def _open_names(live: LiveRule, unknown: int, values: list[int]) -> tuple[str, ...]:
-    names: dict[str, None] = {}
+    always = open_facts(live.applies, values) if live.applies is not None else ()
+    needs = []
     bit = live.first_bit
     for clause in live.clauses:
         if unknown & bit:
-            if live.applies is not None:
-                names.update(dict.fromkeys(open_facts(live.applies, values)))
-            names.update(dict.fromkeys(open_facts(clause.when, values)))
+            needs.append(open_facts(clause.when, values))
         bit <<= 1
-    return tuple(names)
+    # a clause that needs all that another needs, and more, adds detail only: its further facts do not settle the rule
+    least = [need for need in needs if not any(set(other) < set(need) for other in needs)]
+    return tuple(dict.fromkeys([*always, *(name for need in least for name in need)]))
 
 
 # --- more than one product line, or the partner is what is ordered -----------------------------------------------
@@ -352,11 +356,9 @@ def _decision(
         not_processed.append(NotProcessed("prescription.medication", f"not recognised beside the rest: {words}"))
     not_processed += history.not_processed
     not_processed += patient.not_processed
-    conflicts = [
-        *history.conflicts,
-        *patient.conflicts,
-        *(c for each in spoken for c in each.facts.conflicts),
-    ]
+    unread = () if resolution.matched_by is MatchedBy.NONE else resolution.unread
+    conflicts = [f"prescription.medication: {each}" for each in unread]
+    conflicts += [*history.conflicts, *patient.conflicts, *(c for each in spoken for c in each.facts.conflicts)]
     complete = not not_processed and not any(each.status in _NO_ANSWER for each in checks)
     highest = max((each.severity for each in alerts), default=Severity.UNSPECIFIED)
     if highest >= Severity.MODERATE:

@@ -327,9 +327,9 @@ def _route_not_oral(ordered: str, product: str) -> int:
 def _why_no_dose(order: Order) -> tuple[str, str]:
     sent = order.request.prescription.dose_high
     if sent is None:
-        return "prescription.dose", "no dose was sent"
+        return "prescription.dose_quantity", "no dose was sent"
     if not sent.unit:
-        return "prescription.dose", "the dose has no unit"
+        return "prescription.dose_quantity", "the dose has no unit"
     return "prescription.medication", f"the strength of one {sent.unit} is not known"
 
 
@@ -376,7 +376,7 @@ def _exposure(
     status = order.request.prescription.status
     if status is TreatmentStatus.UNSPECIFIED:
         new = {YES: NO, NO: YES, EITHER: EITHER}[said]
-        why["new_start"] = ("prescription.status", f"the order's status was not sent, and {reason[1]}")
+        why["new_start"] = ("prescription.treatment_status", f"the order's status was not sent, and {reason[1]}")
     else:
         new = YES if status is TreatmentStatus.NEW else NO
         if said != EITHER and (new == YES) == (said == YES):

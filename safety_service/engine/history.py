@@ -196,6 +196,8 @@ def read_history(knowledge: Knowledge, request: CheckRequest) -> History:
         elif resolution.unrecognised:
             words = ", ".join(resolution.unrecognised)
             not_processed.append(NotProcessed(f"{path}.medication", f"not recognised beside the rest: {words}"))
+        else:
+            conflicts += [f"{path}.medication: {each}" for each in resolution.unread]
         if resolution.conflict:
             conflicts.append(f"{path}.medication: {resolution.conflict}")
         lines = tuple(line.id for name in resolution.names for line in knowledge.lines_of.get(name, ()))

@@ -104,7 +104,7 @@ def definitely(tree: Tree) -> str:
                 case ">" | ">=":
                     return f"{low} {operator} {other_high}"
                 case "==":
-                    return " == ".join(dict.fromkeys((low, high, other_low, other_high)))
+                    return _same(low, high, other_low, other_high)
                 case "!=":
                     return f"({high} < {other_low} or {low} > {other_high})"
         case And(parts):
@@ -135,8 +135,7 @@ def possibly(tree: Tree) -> str:
                 case "==":
                     return f"({low} <= {other_high} and {high} >= {other_low})"
                 case "!=":
-                    same = " == ".join(dict.fromkeys((low, high, other_low, other_high)))
-                    return f"not ({same})"
+                    return f"not ({_same(low, high, other_low, other_high)})"
         case And(parts):
             return _join(" and ", [possibly(part) for part in parts])
         case Or(parts):
@@ -156,6 +155,11 @@ def _ends(operand: Operand) -> tuple[str, str]:
         case Number(value, _):
             return str(value), str(value)
     raise TypeError(f"not specialised: {operand!r}")
+
+
+def _same(*ends: str) -> str:
+    texts = dict.fromkeys(ends)
+    return " == ".join(texts) if len(texts) > 1 else "True"
 
 
 def _join(word: str, texts: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ import ast
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from safety_service.rules.tree import (
     And,
@@ -28,7 +29,7 @@ from safety_service.rules.tree import (
     Stated,
     Tree,
 )
-from safety_service.rules.vocabulary import FACTS, LIMITS, YES, Fact, Limit, Type, Unit
+from safety_service.rules.vocabulary import FACTS, HIGHEST, LIMITS, LOWEST, YES, Fact, Limit, Type, Unit
 
 
 class RuleTextError(ValueError):
@@ -64,10 +65,11 @@ def parse(text: str, names: Names) -> Tree:
     Raises RuleTextError with the reason and the column.
     """
     try:
-        node = ast.parse(text.strip(), mode="eval").body
+        return _tree(ast.parse(text.strip(), mode="eval").body, names)
     except SyntaxError as error:
         raise RuleTextError(f"not an expression: {error.msg}", error.offset or 1) from None
-    return _tree(node, names)
+    except (RecursionError, MemoryError):
+        raise RuleTextError("nested too deeply") from None
 
 
 def _tree(node: ast.expr, names: Names) -> Tree:
@@ -183,8 +185,10 @@ def _operand(node: ast.expr, unit: Unit, names: Names) -> Operand:
         case ast.Attribute():
             return LimitRef(_limit(node, names).name)
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-            held = value * unit.scale
-            if held != int(held):
+            if not LOWEST < value * unit.scale < HIGHEST:
+                raise _error(node, f"{value} {unit.value} is beyond what the service counts")
+            held = Fraction(repr(value)) * unit.scale  # as written: 16.1 x 1000 is not 16100 in binary
+            if held.denominator != 1:
                 raise _error(node, f"{value} {unit.value} is finer than the service counts")
             return Number(int(held))
         case _:

@@ -27,8 +27,10 @@ class Template:
 
 
 def parse_template(text: str, names: Collection[str]) -> Template:
-    """Raises ValueError for a place whose name is not among `names`."""
+    """Raises ValueError for a place whose name is not among `names`, and for a brace that opens or closes none."""
     parts = _PLACE.split(text)
+    if any("{" in piece or "}" in piece for piece in parts[0::2]):
+        raise ValueError("a brace stands alone")
     places = tuple(parts[1::2])
     for place in places:
         if place not in names:

@@ -88,11 +88,11 @@ def _yes_no(name: str, doc: str, send: str) -> Fact:
 _MEDS = "patient.medications"
 _FACTS: Final = (
     # --- the order
-    _number("single_dose_mg", Unit.MG, "largest single dose of the relaxant", "prescription.dose"),
+    _number("single_dose_mg", Unit.MG, "largest single dose of the relaxant", "prescription.dose_quantity"),
     _number("last_dose_mg", Unit.MG, "single dose of the order before this one", "prescription.last_dose"),
     _number("supply_days", Unit.DAY, "days of one supply of this order", "prescription.days_supply"),
     _number("course_days", Unit.DAY, "days x (1 + refills)", "prescription.refills"),
-    _yes_no("new_start", "the order starts the drug", "prescription.status"),
+    _yes_no("new_start", "the order starts the drug", "prescription.treatment_status"),
     _yes_no("benefit_documented", "benefit of the treatment is documented", "prescription.benefit_documented"),
     _yes_no("code_text_conflict", "code and text name different ingredients", "prescription.medication"),
     _yes_no("route_not_oral", "the route ordered is not oral for an oral product", "prescription.route"),
@@ -156,9 +156,9 @@ _FACTS: Final = (
     _yes_no("falls", "has fallen (stated, or coded history of falling)", "patient.falls"),
     # --- the care pathway
     _yes_no("back_pain", "back pain is an indication or on the problem list", "prescription.indications"),
-    _yes_no("first_line_tried", "a first-line non-drug option was tried", "patient.care"),
-    _yes_no("active_care_alongside", "exercise or physical therapy goes on or is planned", "patient.care"),
-    _yes_no("unhelpful_care_planned", "lumbar support or TENS goes on or is planned", "patient.care"),
+    _yes_no("first_line_tried", "a first-line non-drug option was tried", "patient.care_options_tried"),
+    _yes_no("active_care_alongside", "exercise or physical therapy goes on or is planned", "patient.care_options_tried"),
+    _yes_no("unhelpful_care_planned", "lumbar support or TENS goes on or is planned", "patient.care_options_tried"),
 )
 FACTS: Final[Mapping[str, Fact]] = {fact.name: fact for fact in _FACTS}
 
