@@ -551,8 +551,7 @@ class NotProcessed(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class NormalizedOrder:
+class NormalizedOrder(NamedTuple):
     """The order as the rules saw it. Micrograms and days; None = not known; `notes` say how it was derived."""
 
     single_dose_low_ug: int | None = None
@@ -570,16 +569,14 @@ class NormalizedOrder:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PathwayStep:
+class PathwayStep(NamedTuple):
     number: int
     title: str
     text: str
     reached: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CarePathway:
+class CarePathway(NamedTuple):
     """The seed article's three steps, with the patient's place in them (0 = not about back pain, or not known)."""
 
     phase: str
@@ -588,8 +585,7 @@ class CarePathway:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """Everything decided about one prescription. The same input, `as_of` and digests give the same Decision."""
 
     overall: Overall

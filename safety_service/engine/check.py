@@ -39,10 +39,11 @@ from safety_service.engine.fold import ENDLESS
 from safety_service.engine.history import Event, History, read_history, recognise, recognised, resolved
 from safety_service.engine.patient import PatientFacts, patient_facts
 from safety_service.knowledge.knowledge import Knowledge, Line, LiveClause, LiveRule, Program
+from safety_service.knowledge.schema import CareStep
 from safety_service.knowledge.value_sets import CareIndex
 from safety_service.rules.meaning import Truth, meaning, open_facts
 from safety_service.rules.tree import facts_of
-from safety_service.rules.vocabulary import NO, SLOTS, YES
+from safety_service.rules.vocabulary import EITHER, NO, SLOTS, YES
 
 DEFAULT_FINGERPRINT_KEY = b"medsafety"
 _OPEN = CheckStatus.NOT_EVALUATED
@@ -109,25 +110,22 @@ def check(knowledge: Knowledge, request: CheckRequest, fingerprint_key: bytes = 
 def ask(program: Program, facts: LineFacts) -> Spoken:
     """Each rule of the program answered, absorption applied."""
     true, unknown, not_applicable = program.answer(facts.values)
+    speaking = true | unknown | not_applicable
+    absorbed: dict[str, str] = {}
+    for _, live in program.live:
+        if live.mask & true:
+            for other in live.rule.absorbs:
+                absorbed.setdefault(other, live.rule.id)
     answers = list(program.quiet)
     fired: list[Fired] = []
-    speaking = sorted({program.at[bit] for bit in _bits(true | unknown | not_applicable)})
-    absorbing = {
-        rule.rule.id
-        for rule in map(program.entries.__getitem__, speaking)
-        if isinstance(rule, LiveRule) and rule.rule.absorbs and true & rule.mask
-    }
-    for at in speaking:
-        live = program.entries[at]
-        if not isinstance(live, LiveRule):
-            raise AssertionError("a mask bit belongs to a rule that can speak")
+    for at, live in program.live:
         mask = live.mask
+        if not mask & speaking:
+            continue
         if not (true | unknown) & mask:
             answers[at] = live.does_not_apply
-            continue
-        absorber = next((each for each in live.absorbed if each in absorbing), None) if absorbing else None
-        if absorber is not None:
-            answers[at] = live.absorbed[absorber]
+        elif live.rule.id in absorbed:
+            answers[at] = live.absorbed[absorbed[live.rule.id]]
         elif true & mask:
             clause, earlier = _first_true(live, true)
             missing = _missing(live, unknown & earlier, facts) if unknown & earlier else ()
@@ -136,13 +134,6 @@ def ask(program: Program, facts: LineFacts) -> Spoken:
         else:
             answers[at] = _answered(live, CheckStatus.NOT_EVALUATED, _missing(live, unknown, facts))
     return Spoken(program.subject, facts, answers, fired)
-
-
-def _bits(mask: int) -> Iterable[int]:
-    while mask:
-        lowest = mask & -mask
-        yield lowest.bit_length() - 1
-        mask ^= lowest
 
 
 def _answered(live: LiveRule, status: CheckStatus, missing: tuple[Missing, ...]) -> Check:
@@ -276,11 +267,11 @@ def _unanswered_pairs(knowledge: Knowledge, order: Order, history: History, spok
 
 def _step(patient: PatientFacts, spoken: list[Spoken]) -> int:
     """The patient's place in the three steps; 0 when this is not about back pain."""
-    if patient.choices["back_pain"] == NO:
+    if patient.values[SLOTS["back_pain"]] == NO:
         return 0
     if any(fired.rule.rule.id == "pathway.inadequate-response" for each in spoken for fired in each.fired):
         return 3
-    return 2 if patient.choices["first_line_tried"] == YES else 1
+    return 2 if patient.values[SLOTS["first_line_tried"]] == YES else 1
 
 
 def fitting_options(
@@ -308,18 +299,16 @@ def _fitting_options(options: CareIndex, care: str, step: int, phase: str, given
     )
 
 
-def _pathway(knowledge: Knowledge, patient: PatientFacts, step: int) -> CarePathway:
+def _pathway(steps: tuple[CareStep, ...], phase: str, back_pain: int, step: int) -> CarePathway:
     note = ""
-    if patient.choices["back_pain"] == 3:
+    if back_pain == EITHER:
         note = "the indication is not known; the steps are those of chronic back pain with spasm"
-    elif step and not patient.phase:
+    elif step and not phase:
         note = "phase not known: options of every phase are linked, each with its phase"
     return CarePathway(
-        phase=patient.phase,
+        phase=phase,
         current_step=step,
-        steps=tuple(
-            PathwayStep(each.number, each.title, each.text, each.number <= step) for each in knowledge.pathway.steps
-        ),
+        steps=tuple([PathwayStep(each.number, each.title, each.text, each.number <= step) for each in steps]),
         note=note,
     )
 
@@ -359,7 +348,8 @@ def _decision(
     unread = () if resolution.matched_by is MatchedBy.NONE else resolution.unread
     conflicts = [f"prescription.medication: {each}" for each in unread]
     conflicts += [*history.conflicts, *patient.conflicts, *(c for each in spoken for c in each.facts.conflicts)]
-    complete = not not_processed and not any(each.status in _NO_ANSWER for each in checks)
+    unanswered = [each for each in checks if each.status in _NO_ANSWER]
+    complete = not not_processed and not unanswered
     highest = max((each.severity for each in alerts), default=Severity.UNSPECIFIED)
     if highest >= Severity.MODERATE:
         overall = Overall.ALERTS
@@ -369,7 +359,8 @@ def _decision(
         overall = Overall.ADVICE if alerts else Overall.CLEAR
     medication = request.prescription.medication
     text = medication.text or next((c.display or c.code for c in medication.codings), "")
-    ids = dict.fromkeys(option for alert in alerts for option in alert.care_option_ids)
+    linked = dict.fromkeys([alert.care_option_ids for alert in alerts])
+    ids = dict.fromkeys([option for options in linked for option in options])
     return Decision(
         overall=overall,
         highest_severity=highest,
@@ -384,7 +375,7 @@ def _decision(
         ),
         not_processed=tuple(not_processed),
         normalized_order=_normalized(order, spoken[0].facts if lines else None),
-        care_pathway=_pathway(knowledge, patient, step),
+        care_pathway=_pathway(knowledge.pathway.steps, patient.phase, patient.values[SLOTS["back_pain"]], step),
         care_option_ids=tuple(ids),
         knowledge_version=knowledge.version,
         knowledge_digest=knowledge.digest,
@@ -399,9 +390,6 @@ def _normalized(order: Order, facts: LineFacts | None) -> NormalizedOrder:
     given = order.supply
     dose = facts.dose if facts is not None else None
 
-    def open_top(days: int) -> int | None:
-        return None if days == ENDLESS else days
-
     return NormalizedOrder(
         single_dose_low_ug=dose.single_low if dose else None,
         single_dose_high_ug=dose.single_high if dose else None,
@@ -409,11 +397,11 @@ def _normalized(order: Order, facts: LineFacts | None) -> NormalizedOrder:
         daily_dose_high_ug=dose.daily_high if dose else None,
         start=order.start,
         days_low=given.days_low if given.source else None,
-        days_high=open_top(given.days_high) if given.source else None,
+        days_high=given.days_high if given.source and given.days_high != ENDLESS else None,
         days_source=given.source,
         refills=order.request.prescription.refills,
         course_days_low=given.course_low if given.source else None,
-        course_days_high=open_top(given.course_high) if given.source else None,
+        course_days_high=given.course_high if given.source and given.course_high != ENDLESS else None,
         new_start=facts.new_start if facts is not None else Answer.UNKNOWN,
         notes=order.notes,
     )

@@ -31,7 +31,7 @@ from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.knowledge.resolve import Resolution
 from safety_service.knowledge.schema import Product
 from safety_service.knowledge.value_sets import plain_words
-from safety_service.rules.vocabulary import EITHER, HIGHEST, NO, SLOTS, YES, unknown_facts
+from safety_service.rules.vocabulary import EITHER, HIGHEST, NO, SLOTS, YES, put_number
 
 CLASS_OF_FACT = {
     "overlap_opioid": "opioid",
@@ -152,10 +152,9 @@ def line_facts(
     request = order.request
     prescription = request.prescription
     gap = knowledge.policy_numbers["policy.exposure.gap_days"]
-    values = unknown_facts()
+    values = patient.values.copy()
     why: dict[str, tuple[str, str]] = dict(patient.why)
     conflicts: list[str] = []
-    _put_patient(values, patient)
 
     # --- what the drug is ordered for
     in_use, exempt = _use(knowledge, order, line, why, conflicts)
@@ -170,15 +169,15 @@ def line_facts(
     values[SLOTS["route_not_oral"]] = route
     given = dose(prescription, order.strength)
     if route == NO and given.single_high is not None:
-        _number(values, "single_dose_mg", given.single_high, given.single_high)
+        put_number(values, "single_dose_mg", given.single_high, given.single_high)
     elif given.single_high is None:
         why["single_dose_mg"] = _why_no_dose(order)
     last = micrograms(prescription.last_dose, order.strength)
     if last is not None:
-        _number(values, "last_dose_mg", last, last)
+        put_number(values, "last_dose_mg", last, last)
     days = order.supply
-    _number(values, "supply_days", days.days_low, days.days_high)
-    _number(values, "course_days", days.course_low, days.course_high)
+    put_number(values, "supply_days", days.days_low, days.days_high)
+    put_number(values, "course_days", days.course_low, days.course_high)
     if not days.source:
         why["course_days"] = (
             "prescription.days_supply",
@@ -224,9 +223,8 @@ def pair_facts(
 ) -> LineFacts:
     """Facts for the pair rules of a relaxant in the history (its `events`), the order being the partner."""
     gap = knowledge.policy_numbers["policy.exposure.gap_days"]
-    values = unknown_facts()
+    values = patient.values.copy()
     why: dict[str, tuple[str, str]] = {}
-    _put_patient(values, patient)
     sure = [e for e in events if e.start < order.low_end and e.end > order.start and e.start < e.end]
     start = max(order.start, min((e.start for e in sure), default=order.start))
     low_end = min(order.low_end, max((e.end for e in sure), default=start))
@@ -268,21 +266,6 @@ def order_events(knowledge: Knowledge, order: Order, history: History, besides: 
             )
         )  # fmt: skip
     return events
-
-
-def _put_patient(values: list[int], patient: PatientFacts) -> None:
-    for name, (low, high) in patient.numbers.items():
-        at = SLOTS[name]
-        values[at] = low
-        values[at + 1] = high
-    for name, mask in patient.choices.items():
-        values[SLOTS[name]] = mask
-
-
-def _number(values: list[int], name: str, low: int, high: int) -> None:
-    at = SLOTS[name]
-    values[at] = low
-    values[at + 1] = high
 
 
 def _use(
@@ -347,15 +330,15 @@ def _exposure(
     listed = history.complete and not history.unrecognised
     known = listed and line.chain not in history.open_chains
     top = ENDLESS if not known else 0  # pushes an upper bound that is not sure out of sight
-    _number(values, "episode_days", out[fold.EPISODE_LOW], top or out[fold.EPISODE_HIGH])
-    _number(values, "episode_days_before", out[fold.BEFORE_LOW], top or out[fold.BEFORE_HIGH])
-    _number(values, "days_in_hand", out[fold.IN_HAND_LOW], top or out[fold.IN_HAND_HIGH])
+    put_number(values, "episode_days", out[fold.EPISODE_LOW], top or out[fold.EPISODE_HIGH])
+    put_number(values, "episode_days_before", out[fold.BEFORE_LOW], top or out[fold.BEFORE_HIGH])
+    put_number(values, "days_in_hand", out[fold.IN_HAND_LOW], top or out[fold.IN_HAND_HIGH])
     top = ENDLESS if not listed or history.open_chains else 0
-    _number(values, "class_episode_days", out[fold.CLASS_LOW], top or out[fold.CLASS_HIGH])
+    put_number(values, "class_episode_days", out[fold.CLASS_LOW], top or out[fold.CLASS_HIGH])
     if not top:
-        _number(values, "days_since_relaxant_episode", out[fold.SINCE_LOW], out[fold.SINCE_HIGH])
+        put_number(values, "days_since_relaxant_episode", out[fold.SINCE_LOW], out[fold.SINCE_HIGH])
     elif out[fold.SINCE_LOW] == out[fold.SINCE_HIGH] != ENDLESS:
-        _number(values, "days_since_relaxant_episode", 0, out[fold.SINCE_HIGH])
+        put_number(values, "days_since_relaxant_episode", 0, out[fold.SINCE_HIGH])
     reason = _why_history(history)
     for name in (
         "episode_days",
@@ -441,9 +424,9 @@ def _overlaps(
     values[SLOTS["overlap_opioid_use_disorder"]] = treats
     high = out[fold.COUNT_HIGH] if complete else HIGHEST
     if only & counted:
-        _number(values, "cns_active_count", out[fold.COUNT_LOW], high)
+        put_number(values, "cns_active_count", out[fold.COUNT_LOW], high)
     else:
-        _number(values, "cns_active_count", 0, 0)
+        put_number(values, "cns_active_count", 0, 0)
     if possible or high != out[fold.COUNT_LOW]:
         reason = _why_overlap(order, history, window)
         for fact in (*CLASS_OF_FACT, "overlap_opioid_and_benzodiazepine", "cns_active_count"):

@@ -29,12 +29,7 @@ from safety_service.knowledge.value_sets import ConditionClasses
 UNRECOGNISED = -1
 _ALL_CLASSES = -1  # every bit set: it could be anything
 _SUBSTANCE = 7  # characters of an ATC code that names a substance; a shorter one names a group
-_PREFERENCE = {
-    RecordKind.DISPENSING: 0,
-    RecordKind.ORDER: 1,
-    RecordKind.STATEMENT: 2,
-    RecordKind.UNSPECIFIED: 2,
-}
+_PREFERENCE = (2, 1, 0, 2)  # by RecordKind: dispensings before orders before statements and what is not said
 _MUSCLE_SETS = ("back-pain", "muscle-spasm", "spasticity", "spasticity-diazepam")
 _SPASTICITY_SETS = ("spasticity",)
 

@@ -23,26 +23,33 @@ from safety_service.domain import (
 from safety_service.engine.history import indication_classes, sets_mask
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.schema import ChildPughFile
-from safety_service.rules.vocabulary import EITHER, GRADES, HIGHEST, LOWEST, NO, YES
+from safety_service.rules.vocabulary import (
+    EITHER,
+    GRADES,
+    HIGHEST,
+    LOWEST,
+    NO,
+    SLOTS,
+    YES,
+    put_number,
+    unknown_facts,
+)
 
-_MASK = {Answer.UNKNOWN: EITHER, Answer.NO: NO, Answer.YES: YES}
+_MASK = (EITHER, NO, YES)  # by Answer
 _ANY_GRADE = 0b1111
 _IMPAIRED = 0b1110
 _MODERATE_UP = 0b1100
-_COUNTS = frozenset(
-    {ConditionStatus.UNSPECIFIED, ConditionStatus.ACTIVE, ConditionStatus.RECURRENCE, ConditionStatus.RELAPSE}
-)
-_NEVER = frozenset({ConditionStatus.REFUTED, ConditionStatus.ENTERED_IN_ERROR})
-_TRIED = frozenset({CareOutcome.ONGOING, CareOutcome.HELPED, CareOutcome.FAILED, CareOutcome.DECLINED})
-_GOES_ON = frozenset({CareOutcome.ONGOING, CareOutcome.PLANNED})
+_COUNTS = (ConditionStatus.UNSPECIFIED, ConditionStatus.ACTIVE, ConditionStatus.RECURRENCE, ConditionStatus.RELAPSE)
+_NEVER = (ConditionStatus.REFUTED, ConditionStatus.ENTERED_IN_ERROR)
+_TRIED = (CareOutcome.ONGOING, CareOutcome.HELPED, CareOutcome.FAILED, CareOutcome.DECLINED)
+_GOES_ON = (CareOutcome.ONGOING, CareOutcome.PLANNED)
 
 
 @dataclass(frozen=True, slots=True)
 class PatientFacts:
-    """Bounds for the vocabulary, and everything said along the way. `why` tells why an open fact is open."""
+    """`values` are all facts, those of the patient filled in. `why` tells why an open one is open."""
 
-    numbers: dict[str, tuple[int, int]]
-    choices: dict[str, int]
+    values: list[int]
     why: dict[str, tuple[str, str]] = field(default_factory=dict)
     not_processed: tuple[NotProcessed, ...] = ()
     conflicts: tuple[str, ...] = ()
@@ -100,25 +107,19 @@ def patient_facts(knowledge: Knowledge, request: CheckRequest, start: int) -> Pa
     not_processed: list[NotProcessed] = []
     conflicts: list[str] = []
     problems = read_problems(knowledge, patient.conditions, request.as_of, not_processed)
-    numbers: dict[str, tuple[int, int]] = {"age_years": _age(request, start)}
-    choices: dict[str, int] = {
-        "drives_or_operates_machinery": _MASK[patient.drives_or_operates_machinery],
-        "alcohol_use": _MASK[patient.alcohol_use],
-        "benefit_documented": _MASK[request.prescription.benefit_documented],
-        "falls": _falls(knowledge, patient.falls, problems),
-    }
+    values = unknown_facts()
+    put_number(values, "age_years", *_age(request, start))
+    values[SLOTS["drives_or_operates_machinery"]] = _MASK[patient.drives_or_operates_machinery]
+    values[SLOTS["alcohol_use"]] = _MASK[patient.alcohol_use]
+    values[SLOTS["benefit_documented"]] = _MASK[request.prescription.benefit_documented]
+    values[SLOTS["falls"]] = _falls(knowledge, patient.falls, problems)
     why: dict[str, tuple[str, str]] = {}
     evidence: dict[str, tuple[str, ...]] = {}
-    _hepatic(knowledge, request, problems, choices, why, evidence, conflicts, not_processed)
-    _labs(
-        patient.hepatic.labs,
-        request.as_of,
-        knowledge.policy_numbers["policy.hepatic.lab_window_days"],
-        numbers,
-    )
-    phase = _back_pain(knowledge, request, problems, choices, not_processed)
-    given_up = _care(knowledge, request, choices, not_processed)
-    return PatientFacts(numbers, choices, why, tuple(not_processed), tuple(conflicts), phase, evidence, given_up)
+    _hepatic(knowledge, request, problems, values, why, evidence, conflicts, not_processed)
+    _labs(patient.hepatic.labs, request.as_of, knowledge.policy_numbers["policy.hepatic.lab_window_days"], values)
+    phase = _back_pain(knowledge, request, problems, values, not_processed)
+    given_up = _care(knowledge, request, values, not_processed)
+    return PatientFacts(values, why, tuple(not_processed), tuple(conflicts), phase, evidence, given_up)
 
 
 def _age(request: CheckRequest, start: int) -> tuple[int, int]:
@@ -150,7 +151,7 @@ def _hepatic(
     knowledge: Knowledge,
     request: CheckRequest,
     problems: Problems,
-    choices: dict[str, int],
+    values: list[int],
     why: dict[str, tuple[str, str]],
     evidence: dict[str, tuple[str, ...]],
     conflicts: list[str],
@@ -172,16 +173,16 @@ def _hepatic(
                 "patient.hepatic.grade",
                 "liver disease is coded, its grade is not stated",
             )
-    choices["hepatic_grade"] = grade
+    values[SLOTS["hepatic_grade"]] = grade
     impaired = YES if not grade & 1 else NO if grade == 1 else EITHER
-    choices["liver_disease"] = YES if coded or impaired == YES else problems.has(any_liver)
-    choices["liver_disease_history"] = YES if impaired == YES else problems.had(any_liver)
+    values[SLOTS["liver_disease"]] = YES if coded or impaired == YES else problems.has(any_liver)
+    values[SLOTS["liver_disease_history"]] = YES if impaired == YES else problems.had(any_liver)
     active = problems.has(sets_mask(knowledge, ("liver-active",)))
-    choices["active_hepatic_disease"] = EITHER if active == NO and impaired == YES and stated else active
-    choices["liver_code_without_grade"] = NO if stated else problems.has(any_liver)
+    values[SLOTS["active_hepatic_disease"]] = EITHER if active == NO and impaired == YES and stated else active
+    values[SLOTS["liver_code_without_grade"]] = NO if stated else problems.has(any_liver)
     minor = sets_mask(knowledge, ("liver-minor",))
     only_minor = all(bits & minor for bits, _ in problems.codes if bits & any_liver)
-    choices["liver_code_minor_only"] = YES if coded and only_minor else NO if coded else EITHER
+    values[SLOTS["liver_code_minor_only"]] = YES if coded and only_minor else NO if coded else EITHER
     codes = tuple(code for bits, code in problems.codes if bits & any_liver)
     if codes:
         for name in ("hepatic_grade", "liver_disease", "active_hepatic_disease", "liver_code_without_grade"):
@@ -235,14 +236,16 @@ def _points(value: float, cuts: tuple[float, float]) -> int:
     return 1 if value < cuts[0] else 2 if value <= cuts[1] else 3
 
 
-def _labs(labs: Listed[LabResult], as_of: int, window: int, numbers: dict[str, tuple[int, int]]) -> None:
+def _labs(labs: Listed[LabResult], as_of: int, window: int, values: list[int]) -> None:
     known = [each for each in labs.items if each.on is None or each.on <= as_of]
     complete = labs.is_complete
     if not known:
         since_any = (HIGHEST, HIGHEST) if complete else (LOWEST, HIGHEST)
         percent_of_any = (0, 0) if complete else (0, HIGHEST)
-        numbers["days_since_aminotransferases"] = numbers["days_since_liver_panel"] = since_any
-        numbers["alt_percent_of_limit"] = numbers["liver_tests_percent_of_limit"] = percent_of_any
+        put_number(values, "days_since_aminotransferases", *since_any)
+        put_number(values, "days_since_liver_panel", *since_any)
+        put_number(values, "alt_percent_of_limit", *percent_of_any)
+        put_number(values, "liver_tests_percent_of_limit", *percent_of_any)
         return
 
     def since(*tests: LiverTest) -> tuple[int, int]:
@@ -271,14 +274,13 @@ def _labs(labs: Listed[LabResult], as_of: int, window: int, numbers: dict[str, t
         return low, high
 
     by_test = {test: percent(test) for test in (LiverTest.ALT, LiverTest.AST, LiverTest.ALP, LiverTest.BILIRUBIN)}
-    numbers["days_since_aminotransferases"] = since(LiverTest.ALT, LiverTest.AST)
-    panel = [since(LiverTest.ALT, LiverTest.AST), since(LiverTest.ALP), since(LiverTest.BILIRUBIN)]
-    numbers["days_since_liver_panel"] = max(low for low, _ in panel), max(high for _, high in panel)
-    numbers["alt_percent_of_limit"] = by_test[LiverTest.ALT]
-    numbers["liver_tests_percent_of_limit"] = (
-        max(low for low, _ in by_test.values()),
-        max(high for _, high in by_test.values()),
-    )
+    aminotransferases = since(LiverTest.ALT, LiverTest.AST)
+    panel = [aminotransferases, since(LiverTest.ALP), since(LiverTest.BILIRUBIN)]
+    highest = max(low for low, _ in by_test.values()), max(high for _, high in by_test.values())
+    put_number(values, "days_since_aminotransferases", *aminotransferases)
+    put_number(values, "days_since_liver_panel", max(low for low, _ in panel), max(high for _, high in panel))
+    put_number(values, "alt_percent_of_limit", *by_test[LiverTest.ALT])
+    put_number(values, "liver_tests_percent_of_limit", *highest)
 
 
 # --- back pain and care ------------------------------------------------------------------------------------------
@@ -288,7 +290,7 @@ def _back_pain(
     knowledge: Knowledge,
     request: CheckRequest,
     problems: Problems,
-    choices: dict[str, int],
+    values: list[int],
     not_processed: list[NotProcessed],
 ) -> str:
     """Sets `back_pain` and returns the phase: acute, subacute, chronic or "" when not known."""
@@ -301,9 +303,9 @@ def _back_pain(
                 NotProcessed(f"prescription.indications[{i}]", "no ICD-10-CM code, and no SNOMED CT code known here")
             )
     if indications:
-        choices["back_pain"] = YES if bits & back else NO if all_recognised else EITHER
+        values[SLOTS["back_pain"]] = YES if bits & back else NO if all_recognised else EITHER
     else:
-        choices["back_pain"] = problems.has(back)
+        values[SLOTS["back_pain"]] = problems.has(back)
     return _phase(knowledge, request, bits | problems.now)
 
 
@@ -327,7 +329,7 @@ def _phase(knowledge: Knowledge, request: CheckRequest, bits: int) -> str:
 
 
 def _care(
-    knowledge: Knowledge, request: CheckRequest, choices: dict[str, int], not_processed: list[NotProcessed]
+    knowledge: Knowledge, request: CheckRequest, values: list[int], not_processed: list[NotProcessed]
 ) -> frozenset[str]:
     """Sets the care facts; returns the options that failed or were declined."""
     listed = request.patient.care
@@ -355,8 +357,8 @@ def _care(
             active |= option.counts_as_active_care
             unhelpful |= option.tier == "not-helpful"
     otherwise = NO if closed else EITHER
-    choices["first_line_tried"] = YES if tried else otherwise
+    values[SLOTS["first_line_tried"]] = YES if tried else otherwise
     otherwise = EITHER if open_outcome else otherwise
-    choices["active_care_alongside"] = YES if active else otherwise
-    choices["unhelpful_care_planned"] = YES if unhelpful else otherwise
+    values[SLOTS["active_care_alongside"]] = YES if active else otherwise
+    values[SLOTS["unhelpful_care_planned"]] = YES if unhelpful else otherwise
     return frozenset(given_up)

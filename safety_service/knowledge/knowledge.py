@@ -98,8 +98,8 @@ class Program:
     """The rules of one drug as one generated function.
 
     `entries` are all rules in the catalogue's order: those that can speak, and the ready answer (with its reason) of
-    those that have nothing to say on this drug. `quiet` are the answers when no condition holds; `at` is the entry of
-    each mask bit.
+    those that have nothing to say on this drug. `quiet` are the answers when no condition holds; `live` are the rules
+    that can speak, each with its place among the entries.
     """
 
     subject: str
@@ -107,12 +107,12 @@ class Program:
     source: str
     entries: tuple[LiveRule | Check, ...]
     quiet: tuple[Check, ...]
-    at: tuple[int, ...]
+    live: tuple[tuple[int, LiveRule], ...]
 
     @property
     def rules(self) -> tuple[LiveRule, ...]:
         """The rules that can speak."""
-        return tuple(each for each in self.entries if isinstance(each, LiveRule))
+        return tuple(rule for _, rule in self.live)
 
     @property
     def silent(self) -> tuple[Check, ...]:

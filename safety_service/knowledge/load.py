@@ -398,8 +398,8 @@ class _Rules:
             entries.append(self._live_rule(parsed, subject, applies, clauses, first))
         answer, source = generate(conditions, subject or "any order")
         quiet = tuple(each if isinstance(each, Check) else each.passed for each in entries)
-        at = tuple(i for i, each in enumerate(entries) if isinstance(each, LiveRule) for _ in each.clauses)
-        return Program(subject, answer, source, tuple(entries), quiet, at)
+        live = tuple((i, each) for i, each in enumerate(entries) if isinstance(each, LiveRule))
+        return Program(subject, answer, source, tuple(entries), quiet, live)
 
     def _live_rule(
         self, parsed: _ParsedRule, subject: str, applies: Tree | None, clauses: list[LiveClause], first: int

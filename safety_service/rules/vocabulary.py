@@ -157,7 +157,9 @@ _FACTS: Final = (
     # --- the care pathway
     _yes_no("back_pain", "back pain is an indication or on the problem list", "prescription.indications"),
     _yes_no("first_line_tried", "a first-line non-drug option was tried", "patient.care_options_tried"),
-    _yes_no("active_care_alongside", "exercise or physical therapy goes on or is planned", "patient.care_options_tried"),
+    _yes_no(
+        "active_care_alongside", "exercise or physical therapy goes on or is planned", "patient.care_options_tried"
+    ),
     _yes_no("unhelpful_care_planned", "lumbar support or TENS goes on or is planned", "patient.care_options_tried"),
 )
 FACTS: Final[Mapping[str, Fact]] = {fact.name: fact for fact in _FACTS}
@@ -179,6 +181,13 @@ WIDTH: Final = max(SLOTS.values()) + (2 if _FACTS[-1].type is Type.NUMBER else 1
 def unknown_facts() -> list[int]:
     """A fact list of which nothing is known."""
     return list(_UNKNOWN)
+
+
+def put_number(values: list[int], name: str, low: int, high: int) -> None:
+    """Sets the bounds of a number fact."""
+    at = SLOTS[name]
+    values[at] = low
+    values[at + 1] = high
 
 
 def _unknown() -> list[int]:
