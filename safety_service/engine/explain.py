@@ -17,7 +17,7 @@ from safety_service.domain import (
     Suggestion,
     Threshold,
 )
-from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, order_events, shares
+from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, order_events, shares, why_open
 from safety_service.engine.history import Event, History
 from safety_service.knowledge.knowledge import Knowledge, LiveClause, LiveRule
 from safety_service.rules.meaning import Truth, meaning, reasons
@@ -404,6 +404,5 @@ def _implicated(telling: Telling, words: Words, partners: Sequence[Event]) -> tu
 
 def why_missing(facts: LineFacts, name: str) -> Missing:
     """The open fact, the field to send, and why it is open."""
-    fact = FACTS[name]
-    path, why = facts.why.get(name, (fact.send, "not sent"))
-    return Missing(name, path, f"{fact.doc}: {why}")
+    path, why = why_open(facts, name)
+    return Missing(name, path, f"{FACTS[name].doc}: {why}")

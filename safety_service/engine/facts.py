@@ -31,7 +31,7 @@ from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.knowledge.resolve import Resolution
 from safety_service.knowledge.schema import Product
 from safety_service.knowledge.value_sets import plain_words
-from safety_service.rules.vocabulary import EITHER, HIGHEST, NO, SLOTS, YES, put_number
+from safety_service.rules.vocabulary import EITHER, FACTS, HIGHEST, NO, SLOTS, YES, put_number
 
 CLASS_OF_FACT = {
     "overlap_opioid": "opioid",
@@ -71,11 +71,13 @@ class Order(NamedTuple):
 
 
 class LineFacts(NamedTuple):
-    """The facts for one product line; `why` gives, for an open fact, the field to send and the reason."""
+    """The facts for one product line, and what they were made from."""
 
     line: Line
     values: list[int]
-    why: dict[str, tuple[str, str]]
+    order: Order
+    history: History
+    patient: PatientFacts
     dose: Dose
     window: tuple[int, int, int]  # start, sure end, possible end: the days a partner must share
     key: int  # of the relaxant's ingredient in the history, -2 when it is not there
@@ -153,11 +155,10 @@ def line_facts(
     prescription = request.prescription
     gap = knowledge.policy_numbers["policy.exposure.gap_days"]
     values = patient.values.copy()
-    why: dict[str, tuple[str, str]] = dict(patient.why)
     conflicts: list[str] = []
 
     # --- what the drug is ordered for
-    in_use, exempt = _use(knowledge, order, line, why, conflicts)
+    in_use, exempt = _use(knowledge, order, line, conflicts)
     values[SLOTS["relaxant_use"]] = in_use
     values[SLOTS["exempt_antispastic"]] = exempt
     role = NOT_IN_CLASS if exempt == YES or in_use == NO else IN_CLASS if (exempt, in_use) == (NO, YES) else 2
@@ -170,24 +171,12 @@ def line_facts(
     given = dose(prescription, order.strength)
     if route == NO and given.single_high is not None:
         put_number(values, "single_dose_mg", given.single_high, given.single_high)
-    elif given.single_high is None:
-        why["single_dose_mg"] = _why_no_dose(order)
     last = micrograms(prescription.last_dose, order.strength)
     if last is not None:
         put_number(values, "last_dose_mg", last, last)
     days = order.supply
     put_number(values, "supply_days", days.days_low, days.days_high)
     put_number(values, "course_days", days.course_low, days.course_high)
-    if not days.source:
-        why["course_days"] = (
-            "prescription.days_supply",
-            "neither days, end nor quantity with a fixed dose was sent",
-        )
-    elif days.days_high == ENDLESS:
-        why["course_days"] = ("prescription.days_supply", "the quantity gives a lowest number of days only")
-    elif prescription.refills is None:
-        why["course_days"] = ("prescription.refills", "the number of refills was not sent")
-    why["supply_days"] = why.get("course_days", ("prescription.days_supply", "not sent"))
 
     # --- the history folded
     state = folded(history, gap, extra=len(order.resolution.ingredients) + 1)
@@ -196,13 +185,15 @@ def line_facts(
     key = history.keys.get(line.ingredient, -2)
     out = [0] * (fold.OBSERVED + fold.OVERLAPPED)
     fold.observe(state, 0, line.chain, key, order.start, days.course_low, days.course_high, role, gap, out, 0)
-    new_start = _exposure(history, order, line, out, values, why, conflicts)
+    new_start = _exposure(history, order, line, out, values, conflicts)
     window = order.start, order.low_end, order.high_end
-    _overlaps(knowledge, order, history, line, state, key, window, values, why)
+    _overlaps(knowledge, order, history, line, state, key, window, values)
     return LineFacts(
         line=line,
         values=values,
-        why=why,
+        order=order,
+        history=history,
+        patient=patient,
         dose=given,
         window=window,
         key=key,
@@ -224,7 +215,6 @@ def pair_facts(
     """Facts for the pair rules of a relaxant in the history (its `events`), the order being the partner."""
     gap = knowledge.policy_numbers["policy.exposure.gap_days"]
     values = patient.values.copy()
-    why: dict[str, tuple[str, str]] = {}
     sure = [e for e in events if e.start < order.low_end and e.end > order.start and e.start < e.end]
     start = max(order.start, min((e.start for e in sure), default=order.start))
     low_end = min(order.low_end, max((e.end for e in sure), default=start))
@@ -237,11 +227,13 @@ def pair_facts(
     own = 0
     for name, _, may in recognise(knowledge, None, order.resolution):
         own |= may if name else -1
-    _overlaps(knowledge, order, history, line, state, key, window, values, why, own)
+    _overlaps(knowledge, order, history, line, state, key, window, values, own)
     return LineFacts(
         line=line,
         values=values,
-        why=why,
+        order=order,
+        history=history,
+        patient=patient,
         dose=Dose(),
         window=window,
         key=key,
@@ -268,9 +260,7 @@ def order_events(knowledge: Knowledge, order: Order, history: History, besides: 
     return events
 
 
-def _use(
-    knowledge: Knowledge, order: Order, line: Line, why: dict[str, tuple[str, str]], conflicts: list[str]
-) -> tuple[int, int]:
+def _use(knowledge: Knowledge, order: Order, line: Line, conflicts: list[str]) -> tuple[int, int]:
     """(ordered as a relaxant, exempt from day limits for spasticity)."""
     by_indication = line.file.relaxant == "by-indication"
     if not by_indication and "indication.spasticity" not in line.statements:
@@ -284,7 +274,6 @@ def _use(
         otherwise = NO if all_recognised else EITHER
         exempt = YES if bits & spasticity else otherwise
         use = YES if not by_indication or bits & muscle else otherwise
-        reason = "an indication was not recognised"
     else:
         listed = 0
         for each in order.request.patient.conditions.items:
@@ -295,8 +284,6 @@ def _use(
             return YES, YES
         exempt = EITHER
         use = EITHER if by_indication else YES
-        reason = "no indication was sent"
-    why["exempt_antispastic"] = why["relaxant_use"] = ("prescription.indications", reason)
     return use, exempt
 
 
@@ -307,22 +294,12 @@ def _route_not_oral(ordered: str, product: str) -> int:
     return NO if product in ("", "oral") else YES
 
 
-def _why_no_dose(order: Order) -> tuple[str, str]:
-    sent = order.request.prescription.dose_high
-    if sent is None:
-        return "prescription.dose_quantity", "no dose was sent"
-    if not sent.unit:
-        return "prescription.dose_quantity", "the dose has no unit"
-    return "prescription.medication", f"the strength of one {sent.unit} is not known"
-
-
 def _exposure(
     history: History,
     order: Order,
     line: Line,
     out: list[int],
     values: list[int],
-    why: dict[str, tuple[str, str]],
     conflicts: list[str],
 ) -> Answer:
     """Puts the facts of the fold; returns whether the order starts the drug."""
@@ -339,27 +316,12 @@ def _exposure(
         put_number(values, "days_since_relaxant_episode", out[fold.SINCE_LOW], out[fold.SINCE_HIGH])
     elif out[fold.SINCE_LOW] == out[fold.SINCE_HIGH] != ENDLESS:
         put_number(values, "days_since_relaxant_episode", 0, out[fold.SINCE_HIGH])
-    reason = _why_history(history)
-    for name in (
-        "episode_days",
-        "episode_days_before",
-        "days_in_hand",
-        "class_episode_days",
-        "days_since_relaxant_episode",
-        "new_start",
-    ):
-        why[name] = reason
-    if history.complete and order.supply.course_low != order.supply.course_high:
-        for name in ("episode_days", "class_episode_days"):
-            why[name] = why["course_days"]
-
     said = {1: NO, 2: YES, 3: EITHER}[out[fold.CONTINUES]]
     if said == NO and not known:
         said = EITHER
     status = order.request.prescription.status
     if status is TreatmentStatus.UNSPECIFIED:
         new = {YES: NO, NO: YES, EITHER: EITHER}[said]
-        why["new_start"] = ("prescription.treatment_status", f"the order's status was not sent, and {reason[1]}")
     else:
         new = YES if status is TreatmentStatus.NEW else NO
         if said != EITHER and (new == YES) == (said == YES):
@@ -371,22 +333,6 @@ def _exposure(
     return Answer.YES if new == YES else Answer.NO if new == NO else Answer.UNKNOWN
 
 
-def _why_history(history: History) -> tuple[str, str]:
-    if not history.complete:
-        if history.records:
-            return "patient.medications", "the list of medications is not marked complete"
-        return "patient.medications", "the list of medications was not sent"
-    for event in history.events:
-        if event.key == UNRECOGNISED:
-            path = history.records[event.record].path
-            return f"{path}.medication", "a drug on the list was not recognised"
-    for event in history.events:
-        if event.days_low != event.days_high and event.chain >= 0:
-            path = history.records[event.record].path
-            return path, "the days of an earlier supply are not known"
-    return "patient.medications", "the history leaves it open"
-
-
 def _overlaps(
     knowledge: Knowledge,
     order: Order,
@@ -396,7 +342,6 @@ def _overlaps(
     key: int,
     window: tuple[int, int, int],
     values: list[int],
-    why: dict[str, tuple[str, str]],
     only: int = -1,
 ) -> None:
     """Puts the facts about drugs sharing a day of `window`; pair facts count only drugs with a class in `only`."""
@@ -420,31 +365,12 @@ def _overlaps(
     treats = NO
     if sure & only & drugs.bit(OUD_DRUGS):
         treats = _use_disorder(knowledge, order, history, line, window, only)
-        why["overlap_opioid_use_disorder"] = ("patient.conditions", "what the opioid is for is not known")
     values[SLOTS["overlap_opioid_use_disorder"]] = treats
     high = out[fold.COUNT_HIGH] if complete else HIGHEST
     if only & counted:
         put_number(values, "cns_active_count", out[fold.COUNT_LOW], high)
     else:
         put_number(values, "cns_active_count", 0, 0)
-    if possible or high != out[fold.COUNT_LOW]:
-        reason = _why_overlap(order, history, window)
-        for fact in (*CLASS_OF_FACT, "overlap_opioid_and_benzodiazepine", "cns_active_count"):
-            why[fact] = reason
-
-
-def _why_overlap(order: Order, history: History, window: tuple[int, int, int]) -> tuple[str, str]:
-    if not history.complete:
-        return _why_history(history)
-    start, low_end, high_end = window
-    for event in history.events:
-        if event.may_start < high_end and event.may_end > start:
-            path = history.records[event.record].path
-            if event.key == UNRECOGNISED:
-                return f"{path}.medication", "a drug on the list was not recognised"
-            if not (event.start < low_end and event.end > start):
-                return path, "its days, or this order's, leave open whether they meet"
-    return "patient.medications", "the history leaves it open"
 
 
 def _use_disorder(
@@ -486,3 +412,85 @@ def _episode(history: History, line: Line, order: Order, days_before: int, lates
             found.append(event.record)
             left -= event.days_low
     return tuple(found)
+
+
+# --- why a fact is open ------------------------------------------------------------------------------------------
+
+_EXPOSURE = ("episode_days", "episode_days_before", "days_in_hand", "class_episode_days", "days_since_relaxant_episode")
+
+
+def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
+    """The request field that would settle an open fact, and why it is open."""
+    order, history = facts.order, facts.history
+    if name in facts.patient.why:
+        return facts.patient.why[name]
+    match name:
+        case "relaxant_use" | "exempt_antispastic":
+            sent = order.request.prescription.indications
+            return "prescription.indications", "one was not recognised" if sent else "no indication was sent"
+        case "single_dose_mg":
+            return _why_no_dose(order)
+        case "course_days" | "supply_days":
+            return _why_no_course(order)
+        case "new_start":
+            _, reason = _why_history(history)
+            return "prescription.treatment_status", f"the order's status was not sent, and {reason}"
+        case "overlap_opioid_use_disorder":
+            return "patient.conditions", "what the opioid is for is not known"
+        case "cns_active_count":
+            return _why_overlap(history, facts.window)
+    if name in _EXPOSURE:
+        open_course = order.supply.course_low != order.supply.course_high
+        return _why_no_course(order) if history.complete and open_course else _why_history(history)
+    if name.startswith("overlap_"):
+        return _why_overlap(history, facts.window)
+    return FACTS[name].send, "not sent"
+
+
+def _why_no_course(order: Order) -> tuple[str, str]:
+    if not order.supply.source:
+        return "prescription.days_supply", "neither days, end nor quantity with a fixed dose was sent"
+    if order.supply.days_high == ENDLESS:
+        return "prescription.days_supply", "the quantity gives a lowest number of days only"
+    return "prescription.refills", "the number of refills was not sent"
+
+
+def _why_no_dose(order: Order) -> tuple[str, str]:
+    sent = order.request.prescription.dose_high
+    if micrograms(sent, order.strength) is not None:
+        return "prescription.route", "the route is not oral"
+    if sent is None:
+        return "prescription.dose_quantity", "no dose was sent"
+    if not sent.unit:
+        return "prescription.dose_quantity", "the dose has no unit"
+    return "prescription.medication", f"the strength of one {sent.unit} is not known"
+
+
+def _why_history(history: History) -> tuple[str, str]:
+    if not history.complete:
+        if history.records:
+            return "patient.medications", "the list of medications is not marked complete"
+        return "patient.medications", "the list of medications was not sent"
+    for event in history.events:
+        if event.key == UNRECOGNISED:
+            path = history.records[event.record].path
+            return f"{path}.medication", "a drug on the list was not recognised"
+    for event in history.events:
+        if event.days_low != event.days_high and event.chain >= 0:
+            path = history.records[event.record].path
+            return path, "the days of an earlier supply are not known"
+    return "patient.medications", "the history leaves it open"
+
+
+def _why_overlap(history: History, window: tuple[int, int, int]) -> tuple[str, str]:
+    if not history.complete:
+        return _why_history(history)
+    start, low_end, high_end = window
+    for event in history.events:
+        if event.may_start < high_end and event.may_end > start:
+            path = history.records[event.record].path
+            if event.key == UNRECOGNISED:
+                return f"{path}.medication", "a drug on the list was not recognised"
+            if not (event.start < low_end and event.end > start):
+                return path, "its days, or this order's, leave open whether they meet"
+    return "patient.medications", "the history leaves it open"

@@ -20,14 +20,14 @@ NONE = -(2**31) + 1  # no such day; also the lowest number of the vocabulary
 ENDLESS = 2**31 - 1  # no end in sight; also the highest number of the vocabulary
 
 # --- state: header, class chain (low rail, high rail), ingredient chains, exposures
-CAPACITY, COUNT, OVERFLOW = 0, 1, 2
-CLASS = 3
+CAPACITY, COUNT, OVERFLOW, FORGOTTEN_TO = 0, 1, 2, 3  # no day of an exposure let go is at or after FORGOTTEN_TO
+CLASS = 4
 RAIL = 5
 START, END, DAYS, PREVIOUS_END, LATEST_START = 0, 1, 2, 3, 4
 CHAINS = CLASS + 2 * RAIL
 MOST_CHAINS = 16
-CHAIN = 7
-LOW_END, LOW_DAYS, HIGH_END, HIGH_DAYS, OLD_HIGH_END, LAST_START, LAST_RECORD = 0, 1, 2, 3, 4, 5, 6
+CHAIN = 8
+LOW_END, LOW_DAYS, HIGH_END, HIGH_DAYS, OLD_HIGH_END, LAST_START, LAST_RECORD, OTHER_END = 0, 1, 2, 3, 4, 5, 6, 7
 EXPOSURES = CHAINS + MOST_CHAINS * CHAIN
 EXPOSURE = 8
 KEY, BITS, MAY_BITS, RECORD, FROM, TO, MAY_FROM, MAY_TO = 0, 1, 2, 3, 4, 5, 6, 7
@@ -57,6 +57,7 @@ def clear(state: list[int], at: int, capacity: int) -> None:
     for i in range(at, at + EXPOSURES):
         state[i] = 0
     state[at + CAPACITY] = capacity
+    state[at + FORGOTTEN_TO] = NONE
     for rail in range(at + CLASS, at + CHAINS, RAIL):
         state[rail + START] = NONE
         state[rail + END] = NONE
@@ -68,6 +69,7 @@ def clear(state: list[int], at: int, capacity: int) -> None:
         state[chain + OLD_HIGH_END] = NONE
         state[chain + LAST_START] = NONE
         state[chain + LAST_RECORD] = -1
+        state[chain + OTHER_END] = NONE
 
 
 def expose(
@@ -92,6 +94,9 @@ def expose(
         for i in range(state[at + CAPACITY]):
             if state[at + EXPOSURES + i * EXPOSURE + MAY_TO] < now - 31:
                 slot = i
+                state[at + FORGOTTEN_TO] = max(
+                    state[at + FORGOTTEN_TO], state[at + EXPOSURES + i * EXPOSURE + MAY_TO]
+                )
                 break
         if slot < 0:
             state[at + OVERFLOW] = 1
@@ -136,8 +141,11 @@ def supply(
     if ordered:
         state[c + LAST_START] = start
         state[c + LAST_RECORD] = record
-    if role == IN_CLASS and low_days > 0:
-        _cover(state, at + CLASS, start, low_end, gap, False)
+    if ordered and low_days > 0:
+        if role == IN_CLASS:
+            _cover(state, at + CLASS, max(start, state[c + OTHER_END]), low_end, gap, False)
+        else:
+            state[c + OTHER_END] = low_end  # days until then are not surely days of the class
     if role != NOT_IN_CLASS:
         _cover(state, at + CLASS + RAIL, start, high_end, gap, True)
 
@@ -162,14 +170,17 @@ def observe(
     out[row + EPISODE_LOW] = low_total
     out[row + EPISODE_HIGH] = high_total
     out[row + BEFORE_LOW] = low_total - low_days
-    out[row + BEFORE_HIGH] = ENDLESS if high_total == ENDLESS else high_total - high_days
+    _, _, _, out[row + BEFORE_HIGH] = _carry(state, c, start, 0, 0, gap)
     out[row + IN_HAND_LOW] = max(0, state[c + LOW_END] - start) if ordered else 0
     out[row + IN_HAND_HIGH] = max(0, _capped(state[c + HIGH_END] - start)) if state[c + HIGH_END] != NONE else 0
     linked = ordered and state[c + LOW_END] != NONE and start <= state[c + LOW_END] + gap
     out[row + PREVIOUS_RECORD] = state[c + LAST_RECORD] if linked else -1
 
-    sure = ordered and state[c + LOW_END] != NONE and state[c + LOW_END] > start - gap
-    possible = sure or (state[c + HIGH_END] != NONE and state[c + HIGH_END] > start - gap)
+    # an episode whose end less its days is the start has no day before the start
+    sure = ordered and state[c + LOW_END] > start - gap and state[c + LOW_END] - state[c + LOW_DAYS] < start
+    possible = sure or state[c + HIGH_END] > start - gap
+    if ordered and state[c + HIGH_DAYS] != ENDLESS and state[c + HIGH_END] - state[c + HIGH_DAYS] >= start:
+        possible = False
     for i in range(state[at + COUNT]):
         e = at + EXPOSURES + i * EXPOSURE
         if state[e + KEY] == key:
@@ -177,20 +188,22 @@ def observe(
                 sure = True
             if state[e + MAY_FROM] < start and state[e + MAY_TO] > start - gap:
                 possible = True
-    out[row + CONTINUES] = YES if sure else OPEN if possible or state[at + OVERFLOW] else NO
+    if state[at + OVERFLOW] or state[at + FORGOTTEN_TO] > start - gap:
+        possible = True
+    out[row + CONTINUES] = YES if sure else OPEN if possible else NO
 
     low = at + CLASS
     high = low + RAIL
-    low_class = state[low + DAYS]
-    low_since = _since(state, low, start, gap)
-    high_since = _since(state, high, start, gap)
+    out[row + CLASS_LOW] = 0
     if role == IN_CLASS:
-        low_class = _covered(state, low, start, low_end, gap, False)
-    out[row + CLASS_LOW] = low_class if role == IN_CLASS else 0
+        begin = max(start, state[c + OTHER_END])
+        out[row + CLASS_LOW] = _covered(state, low, begin, low_end, gap, False) if ordered else low_days
     out[row + CLASS_HIGH] = _covered(state, high, start, high_end, gap, True) if role != NOT_IN_CLASS else 0
-    known = role == IN_CLASS and low_since == high_since
-    out[row + SINCE_LOW] = low_since if known else NONE
-    out[row + SINCE_HIGH] = high_since if known else ENDLESS
+    since = NONE
+    if role == IN_CLASS and state[c + OTHER_END] <= start:
+        since = _since(state, low, high, start, gap)
+    out[row + SINCE_LOW] = since
+    out[row + SINCE_HIGH] = ENDLESS if since == NONE else since
 
 
 def overlaps(
@@ -241,7 +254,7 @@ def overlaps(
     if possible_bits & counted:
         most_low = own + _most(state, first, last, key, start, low_end, counted, BITS, FROM, TO)
         most_high = own + _most(state, first, last, key, start, high_end, counted, MAY_BITS, MAY_FROM, MAY_TO)
-    if state[at + OVERFLOW]:
+    if state[at + OVERFLOW] or state[at + FORGOTTEN_TO] > start:
         possible_bits = -1
         most_high = ENDLESS
         if pair == NO:
@@ -344,20 +357,30 @@ def _cover(state: list[int], rail: int, start: int, end: int, gap: int, high: bo
         state[rail + START] = start
         state[rail + END] = end
     else:
+        if start < state[rail + START]:  # known late: the episode begins earlier, or runs into the one before
+            joined = state[rail + PREVIOUS_END] != NONE and start <= state[rail + PREVIOUS_END] + gap
+            state[rail + START] = NONE if joined else start
         state[rail + END] = max(state[rail + END], end)
     state[rail + DAYS] = days
     state[rail + LATEST_START] = max(state[rail + LATEST_START], start)
 
 
-def _since(state: list[int], rail: int, start: int, gap: int) -> int:
-    """Days from the end of the class episode before the one an order at `start` belongs to; ENDLESS if none."""
-    if state[rail + END] == NONE:
+def _since(state: list[int], low: int, high: int, start: int, gap: int) -> int:
+    """Days from the end of the class episode before the one an order at `start` belongs to.
+
+    ENDLESS if there was none; NONE where the two rails do not agree on both days, and so neither can be told.
+    """
+    if state[high + END] == NONE:
         return ENDLESS
-    if start > state[rail + END] + gap:
-        return start - state[rail + END]
-    if state[rail + PREVIOUS_END] == NONE:
-        return ENDLESS
-    return state[rail + START] - state[rail + PREVIOUS_END]
+    if start < state[high + LATEST_START]:
+        return NONE
+    if start > state[high + END] + gap:
+        return start - state[high + END] if state[low + END] == state[high + END] else NONE
+    if state[low + END] == NONE or start > state[low + END] + gap:
+        return NONE
+    if state[low + START] != state[high + START] or state[low + PREVIOUS_END] != state[high + PREVIOUS_END]:
+        return NONE
+    return ENDLESS if state[high + PREVIOUS_END] == NONE else state[high + START] - state[high + PREVIOUS_END]
 
 
 def _capped(days: int) -> int:
