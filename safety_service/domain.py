@@ -504,8 +504,9 @@ class Check(NamedTuple):
     missing: tuple[Missing, ...] = ()
 
 
-class Alert(NamedTuple):
-    fingerprint: str
+class AlertWords(NamedTuple):
+    """What an alert says of given facts: the same for every patient who has them. `facts` are without evidence."""
+
     rule_id: str
     rule_version: int
     kind: RuleKind
@@ -517,14 +518,78 @@ class Alert(NamedTuple):
     computation: str
     facts: tuple[FactUsed, ...]
     thresholds: tuple[Threshold, ...]
-    missing: tuple[Missing, ...]
     citations: tuple[Citation, ...]
     suggestions: tuple[Suggestion, ...]
+    dur_codes: tuple[str, ...]
+    act_codes: tuple[str, ...]
+
+
+class Alert(NamedTuple):
+    """A rule that fired: its words, and what is of this patient and order alone."""
+
+    words: AlertWords
+    fingerprint: str
+    facts: tuple[FactUsed, ...]
+    missing: tuple[Missing, ...]
     implicated: tuple[Implicated, ...]
     care_option_ids: tuple[str, ...]
     pathway_step: int
-    dur_codes: tuple[str, ...]
-    act_codes: tuple[str, ...]
+
+    @property
+    def rule_id(self) -> str:
+        return self.words.rule_id
+
+    @property
+    def rule_version(self) -> int:
+        return self.words.rule_version
+
+    @property
+    def kind(self) -> RuleKind:
+        return self.words.kind
+
+    @property
+    def severity(self) -> Severity:
+        return self.words.severity
+
+    @property
+    def subject(self) -> str:
+        return self.words.subject
+
+    @property
+    def title(self) -> str:
+        return self.words.title
+
+    @property
+    def message(self) -> str:
+        return self.words.message
+
+    @property
+    def action(self) -> str:
+        return self.words.action
+
+    @property
+    def computation(self) -> str:
+        return self.words.computation
+
+    @property
+    def thresholds(self) -> tuple[Threshold, ...]:
+        return self.words.thresholds
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        return self.words.citations
+
+    @property
+    def suggestions(self) -> tuple[Suggestion, ...]:
+        return self.words.suggestions
+
+    @property
+    def dur_codes(self) -> tuple[str, ...]:
+        return self.words.dur_codes
+
+    @property
+    def act_codes(self) -> tuple[str, ...]:
+        return self.words.act_codes
 
 
 class ResolvedIngredient(NamedTuple):

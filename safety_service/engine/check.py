@@ -42,7 +42,6 @@ from safety_service.knowledge.knowledge import Knowledge, Line, LiveClause, Live
 from safety_service.knowledge.schema import CareStep
 from safety_service.knowledge.value_sets import CareIndex
 from safety_service.rules.meaning import Truth, meaning, open_facts
-from safety_service.rules.tree import facts_of
 from safety_service.rules.vocabulary import EITHER, NO, SLOTS, YES
 
 DEFAULT_FINGERPRINT_KEY = b"medsafety"
@@ -129,16 +128,11 @@ def ask(program: Program, facts: LineFacts) -> Spoken:
         elif true & mask:
             clause, earlier = _first_true(live, true)
             missing = _missing(live, unknown & earlier, facts) if unknown & earlier else ()
-            answers[at] = _answered(live, CheckStatus.FIRED, missing)
+            answers[at] = live.fired._replace(missing=missing) if missing else live.fired
             fired.append(Fired(at, live, clause))
         else:
-            answers[at] = _answered(live, CheckStatus.NOT_EVALUATED, _missing(live, unknown, facts))
+            answers[at] = live.passed._replace(status=_OPEN, missing=_missing(live, unknown, facts))
     return Spoken(program.subject, facts, answers, fired)
-
-
-def _answered(live: LiveRule, status: CheckStatus, missing: tuple[Missing, ...]) -> Check:
-    passed = live.passed
-    return Check(passed.rule_id, passed.rule_version, passed.subject, status, "", missing)
 
 
 def _first_true(live: LiveRule, true: int) -> tuple[LiveClause, int]:
@@ -237,17 +231,21 @@ def _record_lines(knowledge: Knowledge, history: History, event: Event) -> Itera
 def _unanswered_pairs(knowledge: Knowledge, order: Order, history: History, spoken: list[Spoken]) -> list[Check]:
     """Pair rules that nothing answered, because it is not known whether the patient takes a relaxant."""
     own = 0
-    for name, bits, _ in recognise(knowledge, None, order.resolution):
-        own |= bits if name else 0
+    for name, bits, may_bits in recognise(knowledge, None, order.resolution):
+        own |= bits if name else may_bits
     open_history = not history.complete or any(not event.ingredient for event in history.events)
-    answered = {answer.rule_id for each in spoken for answer in each.answers}
-    any_line = next(iter(knowledge.lines.values()))
+    answers = [answer for each in spoken for answer in each.answers]
+    answered = {answer.rule_id for answer in answers}
+    settled = {answer.rule_id for answer in answers if answer.status is not CheckStatus.NOT_APPLICABLE}
+    facts: dict[str, set[str]] = {}  # what a rule asks on any relaxant
+    for line in knowledge.lines.values():
+        for live in line.pair_program.rules:
+            facts.setdefault(live.rule.id, set()).update(*(clause.facts for clause in live.clauses))
     checks = []
-    for live in any_line.pair_program.rules:
-        rule = live.rule
-        if rule.id in answered:
+    for rule in knowledge.rules:
+        if rule.scope != "pair" or rule.id in settled:
             continue
-        wanted = frozenset().union(*(facts_of(clause.when) for clause in live.clauses))
+        wanted = facts.get(rule.id, set())
         classes = {CLASS_OF_FACT[name] for name in wanted if name in CLASS_OF_FACT}
         if "cns_active_count" in wanted:
             classes.add(COUNTED)
@@ -257,7 +255,7 @@ def _unanswered_pairs(knowledge: Knowledge, order: Order, history: History, spok
         if concerned and open_history:
             need = Missing("relaxant", "patient.medications", "whether a muscle relaxant is taken is not known")
             checks.append(Check(rule.id, rule.version, "", CheckStatus.NOT_EVALUATED, "", (need,)))
-        else:
+        elif rule.id not in answered:
             checks.append(Check(rule.id, rule.version, "", CheckStatus.NOT_APPLICABLE, "no muscle relaxant with it"))
     return checks
 

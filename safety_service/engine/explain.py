@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from safety_service.domain import (
     Alert,
-    Citation,
+    AlertWords,
     FactUsed,
     Frequency,
     Implicated,
@@ -148,50 +148,19 @@ def explain(
     if words is None:
         if len(clause.told) >= MOST_TOLD:
             clause.told.clear()
-        words = clause.told[key] = _words(telling, clause, partner_names)
+        words = clause.told[key] = _words(telling, rule, clause, partner_names)
     implicated = _implicated(telling, words, partners)
     own = stamp.copy()
     own.update(rule.rule.id.encode())
     for each in implicated:
         own.update(each.display.encode() + b"\0")
-    return Alert(
-        fingerprint=own.hexdigest(),
-        rule_id=rule.rule.id,
-        rule_version=rule.rule.version,
-        kind=rule.kind,
-        severity=clause.statement.severity,
-        subject=facts.line.id,
-        title=words.title,
-        message=words.message,
-        action=words.action,
-        computation=words.computation,
-        facts=_with_evidence(telling, words.facts, partners),
-        thresholds=words.thresholds,
-        missing=missing,
-        citations=words.citations,
-        suggestions=words.suggestions,
-        implicated=implicated,
-        care_option_ids=options,
-        pathway_step=telling.pathway_step,
-        dur_codes=rule.rule.codes.dur,
-        act_codes=rule.rule.codes.act,
-    )
+    said = words.facts
+    if partners or telling.evidence or facts.episode_records:
+        said = _with_evidence(telling, said, partners)
+    return Alert(words, own.hexdigest(), said, missing, implicated, options, telling.pathway_step)
 
 
-class Words(NamedTuple):
-    """What is said of a clause for given facts: the same for every patient who has them."""
-
-    title: str
-    message: str
-    action: str
-    computation: str
-    facts: tuple[FactUsed, ...]  # without their evidence
-    thresholds: tuple[Threshold, ...]
-    suggestions: tuple[Suggestion, ...]
-    citations: tuple[Citation, ...]
-
-
-def _words(telling: Telling, clause: LiveClause, partner_names: str) -> Words:
+def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: str) -> AlertWords:
     values = telling.facts.values
     leaves = reasons(clause.when, values)
 
@@ -229,7 +198,12 @@ def _words(telling: Telling, clause: LiveClause, partner_names: str) -> Words:
     citation = clause.statement.citation
     if citation.read_as == "secondary" and citation.authority == "label":
         message += " (Not read in the label; a secondary source attributes it.)"
-    return Words(
+    return AlertWords(
+        rule_id=rule.rule.id,
+        rule_version=rule.rule.version,
+        kind=rule.kind,
+        severity=clause.statement.severity,
+        subject=telling.facts.line.id,
         title=clause.title.render(place),
         message=message,
         action=clause.do.render(place),
@@ -238,6 +212,8 @@ def _words(telling: Telling, clause: LiveClause, partner_names: str) -> Words:
         thresholds=_thresholds(telling, leaves),
         suggestions=_suggestions(telling, clause),
         citations=tuple(each.citation for each in (clause.statement, *clause.supporting)),
+        dur_codes=rule.rule.codes.dur,
+        act_codes=rule.rule.codes.act,
     )
 
 
@@ -300,15 +276,11 @@ def _facts(values: Sequence[int], leaves: Sequence[Compare | OneOf]) -> tuple[Fa
 
 
 def _with_evidence(telling: Telling, facts: tuple[FactUsed, ...], partners: Sequence[Event]) -> tuple[FactUsed, ...]:
-    if not partners and not telling.evidence and not telling.facts.episode_records:
+    """The facts with the records and codes they rest on; the very same tuple when they rest on none."""
+    found = [(each, _evidence(telling, each.name, partners)) for each in facts]
+    if not any(evidence for _, evidence in found):
         return facts
-    return tuple(
-        [
-            FactUsed(each.name, each.value, each.unit, evidence) if evidence else each
-            for each in facts
-            for evidence in (_evidence(telling, each.name, partners),)
-        ]
-    )
+    return tuple([each._replace(evidence=evidence) if evidence else each for each, evidence in found])
 
 
 def _evidence(telling: Telling, name: str, partners: Sequence[Event]) -> tuple[str, ...]:
@@ -380,7 +352,7 @@ def _suggestions(telling: Telling, clause: LiveClause) -> tuple[Suggestion, ...]
     return tuple(found)
 
 
-def _implicated(telling: Telling, words: Words, partners: Sequence[Event]) -> tuple[Implicated, ...]:
+def _implicated(telling: Telling, words: AlertWords, partners: Sequence[Event]) -> tuple[Implicated, ...]:
     order, history, facts = telling.order, telling.history, telling.facts
     found = [Implicated(Role.TRIGGER, order.recorded.reference, order.recorded.display)]
     if order.relaxant != facts.line.ingredient and facts.line.id:  # the partner is ordered, the relaxant is in use

@@ -26,8 +26,10 @@ RAIL = 5
 START, END, DAYS, PREVIOUS_END, LATEST_START = 0, 1, 2, 3, 4
 CHAINS = CLASS + 2 * RAIL
 MOST_CHAINS = 16
-CHAIN = 8
-LOW_END, LOW_DAYS, HIGH_END, HIGH_DAYS, OLD_HIGH_END, LAST_START, LAST_RECORD, OTHER_END = 0, 1, 2, 3, 4, 5, 6, 7
+CHAIN = 10
+LOW_END, LOW_DAYS, HIGH_END, HIGH_DAYS, OLD_HIGH_END, LAST_START, LAST_RECORD = 0, 1, 2, 3, 4, 5, 6
+LOW_BEFORE, HIGH_BEFORE = 7, 8  # the ends without the supplies that begin on LAST_START
+OTHER_END = 9  # possible end of what is in hand from a use that is not surely the class's
 EXPOSURES = CHAINS + MOST_CHAINS * CHAIN
 EXPOSURE = 8
 KEY, BITS, MAY_BITS, RECORD, FROM, TO, MAY_FROM, MAY_TO = 0, 1, 2, 3, 4, 5, 6, 7
@@ -69,6 +71,8 @@ def clear(state: list[int], at: int, capacity: int) -> None:
         state[chain + OLD_HIGH_END] = NONE
         state[chain + LAST_START] = NONE
         state[chain + LAST_RECORD] = -1
+        state[chain + LOW_BEFORE] = NONE
+        state[chain + HIGH_BEFORE] = NONE
         state[chain + OTHER_END] = NONE
 
 
@@ -94,9 +98,7 @@ def expose(
         for i in range(state[at + CAPACITY]):
             if state[at + EXPOSURES + i * EXPOSURE + MAY_TO] < now - 31:
                 slot = i
-                state[at + FORGOTTEN_TO] = max(
-                    state[at + FORGOTTEN_TO], state[at + EXPOSURES + i * EXPOSURE + MAY_TO]
-                )
+                state[at + FORGOTTEN_TO] = max(state[at + FORGOTTEN_TO], state[at + EXPOSURES + i * EXPOSURE + MAY_TO])
                 break
         if slot < 0:
             state[at + OVERFLOW] = 1
@@ -127,6 +129,11 @@ def supply(
     c = at + CHAINS + chain * CHAIN
     low_end, _, high_end, _ = _carry(state, c, start, low_days, high_days, gap)
     ordered = start >= state[c + LAST_START]
+    if start > state[c + LAST_START]:
+        state[c + LOW_BEFORE] = state[c + LOW_END]
+        state[c + HIGH_BEFORE] = state[c + HIGH_END]
+    elif not ordered:
+        state[c + HIGH_BEFORE] = max(state[c + HIGH_BEFORE], high_end)
     if ordered and low_days > 0:
         linked = state[c + LOW_END] != NONE and start <= state[c + LOW_END] + gap
         state[c + LOW_DAYS] = (state[c + LOW_DAYS] if linked else 0) + low_days
@@ -141,11 +148,10 @@ def supply(
     if ordered:
         state[c + LAST_START] = start
         state[c + LAST_RECORD] = record
-    if ordered and low_days > 0:
-        if role == IN_CLASS:
-            _cover(state, at + CLASS, max(start, state[c + OTHER_END]), low_end, gap, False)
-        else:
-            state[c + OTHER_END] = low_end  # days until then are not surely days of the class
+    if role != IN_CLASS:
+        state[c + OTHER_END] = high_end
+    elif ordered and low_days > 0 and start >= state[c + OTHER_END]:
+        _cover(state, at + CLASS, start, low_end, gap, False)
     if role != NOT_IN_CLASS:
         _cover(state, at + CLASS + RAIL, start, high_end, gap, True)
 
@@ -176,11 +182,9 @@ def observe(
     linked = ordered and state[c + LOW_END] != NONE and start <= state[c + LOW_END] + gap
     out[row + PREVIOUS_RECORD] = state[c + LAST_RECORD] if linked else -1
 
-    # an episode whose end less its days is the start has no day before the start
-    sure = ordered and state[c + LOW_END] > start - gap and state[c + LOW_END] - state[c + LOW_DAYS] < start
-    possible = sure or state[c + HIGH_END] > start - gap
-    if ordered and state[c + HIGH_DAYS] != ENDLESS and state[c + HIGH_END] - state[c + HIGH_DAYS] >= start:
-        possible = False
+    same_day = start == state[c + LAST_START]  # what begins with the order is no use before it
+    sure = ordered and state[c + (LOW_BEFORE if same_day else LOW_END)] > start - gap
+    possible = sure or state[c + (HIGH_BEFORE if same_day else HIGH_END)] > start - gap
     for i in range(state[at + COUNT]):
         e = at + EXPOSURES + i * EXPOSURE
         if state[e + KEY] == key:
@@ -194,14 +198,13 @@ def observe(
 
     low = at + CLASS
     high = low + RAIL
-    out[row + CLASS_LOW] = 0
-    if role == IN_CLASS:
-        begin = max(start, state[c + OTHER_END])
-        out[row + CLASS_LOW] = _covered(state, low, begin, low_end, gap, False) if ordered else low_days
+    # behind what is in hand from another use, the order's own days of the class are sure, not where they fall
+    placed = role == IN_CLASS and ordered and start >= state[c + OTHER_END]
+    out[row + CLASS_LOW] = low_days if role == IN_CLASS else 0
+    if placed:
+        out[row + CLASS_LOW] = _covered(state, low, start, low_end, gap, False)
     out[row + CLASS_HIGH] = _covered(state, high, start, high_end, gap, True) if role != NOT_IN_CLASS else 0
-    since = NONE
-    if role == IN_CLASS and state[c + OTHER_END] <= start:
-        since = _since(state, low, high, start, gap)
+    since = _since(state, low, high, start, gap) if placed else NONE
     out[row + SINCE_LOW] = since
     out[row + SINCE_HIGH] = ENDLESS if since == NONE else since
 
@@ -357,9 +360,7 @@ def _cover(state: list[int], rail: int, start: int, end: int, gap: int, high: bo
         state[rail + START] = start
         state[rail + END] = end
     else:
-        if start < state[rail + START]:  # known late: the episode begins earlier, or runs into the one before
-            joined = state[rail + PREVIOUS_END] != NONE and start <= state[rail + PREVIOUS_END] + gap
-            state[rail + START] = NONE if joined else start
+        state[rail + START] = min(state[rail + START], start)  # earlier, when known late
         state[rail + END] = max(state[rail + END], end)
     state[rail + DAYS] = days
     state[rail + LATEST_START] = max(state[rail + LATEST_START], start)

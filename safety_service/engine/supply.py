@@ -137,7 +137,8 @@ def _from_quantity(
     high: float | None = micrograms(order.dose_high, strength)
     low: float | None = micrograms(order.dose_low, strength) if order.dose_low is not None else high
     if total is None or high is None or low is None:
-        if order.quantity.unit != order.dose_high.unit or not order.quantity.unit:
+        units = {each.unit for each in (order.quantity, order.dose_high, order.dose_low) if each is not None}
+        if len(units) > 1 or not order.quantity.unit:
             return None
         total, high = order.quantity.value, order.dose_high.value
         low = order.dose_low.value if order.dose_low is not None else high

@@ -76,8 +76,8 @@ class LiveClause:
 class LiveRule:
     """A rule that can speak on a drug. `first_bit` is the mask bit of its first clause.
 
-    `passed` and `does_not_apply` are its two answers that need no facts; `pick` takes its facts from a list of all.
-    `open` remembers which facts leave it open; it belongs to the engine.
+    `fired`, `passed` and `does_not_apply` are its answers that name no missing fact; `pick` takes its facts from a list
+    of all. `open` remembers which facts leave it open; it belongs to the engine.
     """
 
     rule: Rule
@@ -86,6 +86,7 @@ class LiveRule:
     clauses: tuple[LiveClause, ...]
     first_bit: int
     mask: int
+    fired: Check
     passed: Check
     does_not_apply: Check
     absorbed: Mapping[str, Check]  # by the rule that absorbs this one

@@ -417,6 +417,7 @@ class _Rules:
             clauses=tuple(clauses),
             first_bit=first,
             mask=(first << len(clauses)) - first,
+            fired=_answer(rule, subject, CheckStatus.FIRED, ""),
             passed=_answer(rule, subject, CheckStatus.PASSED, ""),
             does_not_apply=_answer(rule, subject, CheckStatus.NOT_APPLICABLE, reason),
             absorbed={
