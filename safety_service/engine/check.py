@@ -83,7 +83,7 @@ def check(knowledge: Knowledge, request: CheckRequest, fingerprint_key: bytes = 
         spoken = [asked[0] if len(asked) == 1 else _agreed(asked)]
     else:
         spoken = _as_partner(knowledge, order, history, patient)
-        unanswered = _unanswered_pairs(knowledge, order, history, spoken)
+        unanswered = [*knowledge.not_relaxant, *_unanswered_pairs(knowledge, order, history, spoken)]
 
     step = _step(patient, spoken)
     names = tuple([line.name for line in lines])

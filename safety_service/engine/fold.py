@@ -244,7 +244,11 @@ def overlaps(
         for e in range(first, last, EXPOSURE):
             if state[e + MAY_BITS] & left and (state[e + KEY] != key or key < 0):
                 for f in range(first, last, EXPOSURE):
-                    if state[f + MAY_BITS] & right and f != e and (state[f + KEY] != key or key < 0):
+                    if (
+                        state[f + MAY_BITS] & right
+                        and (f != e or state[e + KEY] < 0)
+                        and (state[f + KEY] != key or key < 0)
+                    ):
                         begin = max(start, state[e + MAY_FROM], state[f + MAY_FROM])
                         if begin < min(high_end, state[e + MAY_TO], state[f + MAY_TO]) and pair == NO:
                             pair = OPEN

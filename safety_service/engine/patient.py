@@ -102,17 +102,18 @@ def read_problems(
 
 
 def patient_facts(knowledge: Knowledge, request: CheckRequest, start: int) -> PatientFacts:
-    """Facts of the patient for an order from day `start`."""
+    """Facts of the patient for an order from day `start`, of which the day it was ordered is preferred for the age."""
     patient = request.patient
     not_processed: list[NotProcessed] = []
     conflicts: list[str] = []
     problems = read_problems(knowledge, patient.conditions, request.as_of, not_processed)
     values = unknown_facts()
-    put_number(values, "age_years", *_age(request, start))
+    ordered_on = request.prescription.ordered_on
+    put_number(values, "age_years", *_age(request, start if ordered_on is None else ordered_on))
     values[SLOTS["drives_or_operates_machinery"]] = _MASK[patient.drives_or_operates_machinery]
     values[SLOTS["alcohol_use"]] = _MASK[patient.alcohol_use]
     values[SLOTS["benefit_documented"]] = _MASK[request.prescription.benefit_documented]
-    values[SLOTS["falls"]] = _falls(knowledge, patient.falls, problems)
+    values[SLOTS["falls"]] = _falls(knowledge, patient.falls, problems, conflicts)
     why: dict[str, tuple[str, str]] = {}
     evidence: dict[str, tuple[str, ...]] = {}
     _hepatic(knowledge, request, problems, values, why, evidence, conflicts, not_processed)
@@ -122,11 +123,11 @@ def patient_facts(knowledge: Knowledge, request: CheckRequest, start: int) -> Pa
     return PatientFacts(values, why, tuple(not_processed), tuple(conflicts), phase, evidence, given_up)
 
 
-def _age(request: CheckRequest, start: int) -> tuple[int, int]:
-    """Completed years on the order's start; a partial birth date makes a range."""
+def _age(request: CheckRequest, day: int) -> tuple[int, int]:
+    """Completed years on a day; a partial birth date makes a range."""
     patient = request.patient
     if patient.born_earliest is not None and patient.born_latest is not None:
-        return _completed_years(patient.born_latest, start), _completed_years(patient.born_earliest, start)
+        return _completed_years(patient.born_latest, day), _completed_years(patient.born_earliest, day)
     if patient.age_years is not None:
         return patient.age_years, patient.age_years
     return LOWEST, HIGHEST
@@ -137,11 +138,13 @@ def _completed_years(born: int, on: int) -> int:
     return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
-def _falls(knowledge: Knowledge, stated: Answer, problems: Problems) -> int:
+def _falls(knowledge: Knowledge, stated: Answer, problems: Problems, conflicts: list[str]) -> int:
     """Stated, or coded history of falling. A problem list without the code does not say that nobody fell."""
-    if stated is not Answer.UNKNOWN:
-        return _MASK[stated]
-    return YES if problems.ever & sets_mask(knowledge, ("falls-history",)) else EITHER
+    if problems.ever & sets_mask(knowledge, ("falls-history",)):
+        if stated is Answer.NO:
+            conflicts.append("no falls are stated, but a history of falling is coded: the code was taken")
+        return YES
+    return _MASK[stated]
 
 
 # --- the liver ---------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 RxNorm writes a product as `24 HR Cyclobenzaprine hydrochloride 30 MG Extended Release Oral Capsule [Amrix]`:
 qualifiers, then ingredients with strength joined by " / ", then the dose form, then the brand in brackets.
 `read_name` takes such a name apart. `DrugNames` is the dictionary made from some 27,800 of them, read from
-``rules_data/drug_names/names.tsv.gz`` (written by ``build.py`` beside it, which says where they come from).
+``rules_data/drug_names/names.tsv.gz`` (written by ``build_drug_names``; SOURCE.md beside it says where they come from).
 """
 
 from __future__ import annotations

@@ -150,6 +150,7 @@ class Knowledge:
     lines_of: Mapping[str, tuple[Line, ...]]  # by ingredient
     rules: tuple[Rule, ...]
     any_order: Program
+    not_relaxant: tuple[Check, ...]  # the answers of the relaxant rules to an order that holds none
     sources: Mapping[str, Source]
     medication_sets: tuple[MedicationSet, ...]
     condition_sets: tuple[ConditionSet, ...]

@@ -76,6 +76,9 @@ WORDS = frozenset(
 # Facts that those places are made of.
 _TOLD = frozenset({"single_dose_mg", "course_days", "episode_days", "episode_days_before", "class_episode_days"})
 
+_TIERS = ("first-line", "adjunct", "multidisciplinary", "not-helpful")
+_FAMILIES = ("exercise", "heat", "mind-body", "manual", "rehabilitation", "device")  # as the article leads
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -169,12 +172,17 @@ def load_knowledge(root: Path = RULES_DATA, policy_file: Path | None = None) -> 
         lines_of={name: tuple(line for line in lines.values() if line.ingredient == name) for name in ingredients},
         rules=rules.rules,
         any_order=any_order,
+        not_relaxant=tuple(
+            _answer(each, "", CheckStatus.NOT_APPLICABLE, "the order holds no muscle relaxant")
+            for each in rules.rules
+            if each.scope == "relaxant"
+        ),
         sources=sources,
         medication_sets=medication_sets,
         condition_sets=condition_sets,
         drugs=drug_classes(medication_sets),
         conditions=condition_classes(condition_sets),
-        care=care_index(options),
+        care=care_index(sorted(options, key=_as_offered)),
         pathway=pathway,
         child_pugh=child_pugh,
         reviewed=all(each.status == "reviewed" for each in reviews),
@@ -510,6 +518,13 @@ def _picker(facts: frozenset[str]) -> Callable[[Sequence[int]], tuple[int, ...]]
 def _condition(rule: _ParsedRule) -> Tree:
     any_clause = Or(tuple(each.when for each in rule.clauses))
     return any_clause if rule.applies is None else And((rule.applies, any_clause))
+
+
+def _as_offered(option: CareOption) -> tuple[int, bool, int, str]:
+    """The order options are offered in: by tier, the article's own before others', by family."""
+    in_article = any(each.source == "seed-article" for each in option.evidence)
+    family = _FAMILIES.index(option.family) if option.family in _FAMILIES else len(_FAMILIES)
+    return _TIERS.index(option.tier), not in_article, family, option.id
 
 
 def _silence(rule_id: str, silences: Mapping[str, str]) -> str:

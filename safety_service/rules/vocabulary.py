@@ -117,7 +117,7 @@ _FACTS: Final = (
     _yes_no("overlap_anticholinergic", "another anticholinergic shares a day with the relaxant", _MEDS),
     _number("cns_active_count", Unit.COUNT, "most CNS-active drugs sharing one day, relaxant included", _MEDS),
     # --- the patient
-    _number("age_years", Unit.YEAR, "completed years on the order's start", "patient.birth_date"),
+    _number("age_years", Unit.YEAR, "completed years on the day of the order", "patient.birth_date"),
     Fact("hepatic_grade", Type.CHOICE, "grade of hepatic impairment", "patient.hepatic.grade", values=GRADES),
     _yes_no("liver_disease", "any liver disease: coded, or impairment stated", "patient.conditions"),
     _yes_no("liver_disease_history", "liver disease, present or past", "patient.conditions"),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rules_data.drug_names import build
 from safety_service.domain import ResolvedIngredient
+from safety_service.knowledge import build_drug_names as build
 from safety_service.knowledge.drug_names import (
     COLUMNS,
     DIRECTORY,

@@ -281,9 +281,7 @@ def test_one_file_for_each_product_line_of_the_catalogue() -> None:
 
 def test_severity_follows_the_catalogue_and_nothing_else() -> None:
     assert SEVERITY.secondary_cap == "MODERATE"
-    read = {
-        row.authority: {(verb, Severity[name]) for verb, name in row.verbs.items()} for row in SEVERITY.rows
-    }
+    read = {row.authority: {(verb, Severity[name]) for verb, name in row.verbs.items()} for row in SEVERITY.rows}
     assert len(read) == len(SEVERITY.rows)
     assert read == {
         authority: {(verb, severity) for severity, verbs in by_severity.items() for verb in verbs}

@@ -480,7 +480,7 @@ class Alert(_message.Message):
     """NCPDP clinical significance (field 528-FS): 1 major, 2 moderate, 3 minor. Always set."""
     @_builtins.property
     def facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FactUsed]:
-        """The facts that fired the rule. Never empty."""
+        """The facts that fired the rule. Empty when it fires for want of knowledge (counselling of what may be a new start)."""
 
     @_builtins.property
     def thresholds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Threshold]:

@@ -197,7 +197,7 @@ class CheckResult(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """Why there is none; paths in it start at the item."""
+        """Why there is none; field paths in it start with the item: "items[3]." in a batch, "item." in a stream."""
 
     def __init__(
         self,

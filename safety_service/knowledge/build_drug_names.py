@@ -1,6 +1,6 @@
 """Write names.tsv.gz: every RxNorm name of the source list, taken apart. SOURCE.md says what the source is.
 
-    python -m rules_data.drug_names.build SOURCE_TSV
+    python -m safety_service.knowledge.build_drug_names SOURCE_TSV
 
 SOURCE_TSV has the columns rxcui, name, origin. The RxNorm rows of codes.tsv, which the source
 lacks, are merged in. The same input gives the same bytes.
@@ -16,6 +16,7 @@ from pathlib import Path
 from safety_service.domain import ResolvedIngredient
 from safety_service.knowledge.drug_names import (
     COLUMNS,
+    DIRECTORY,
     RXNORM,
     DrugName,
     NameKind,
@@ -23,16 +24,15 @@ from safety_service.knowledge.drug_names import (
     write_row,
 )
 
-HERE = Path(__file__).parent
 # RxNorm ingredients whose products are named by their salts; they stand alone in dose-form groups only.
 ONLY_IN_GROUPS = {"isosorbide", "lithium"}
 
 
-def main(source: Path, target: Path = HERE / "names.tsv.gz") -> None:
+def main(source: Path, target: Path = DIRECTORY / "names.tsv.gz") -> None:
     """Take the names of `source` apart, write them to `target` and print what became of them."""
     listed = [line.split("\t") for line in source.read_text(encoding="utf-8").splitlines()[1:]]
     names = {rxcui: (name, origin) for rxcui, name, origin in listed}
-    for line in (HERE / "codes.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+    for line in (DIRECTORY / "codes.tsv").read_text(encoding="utf-8").splitlines()[1:]:
         system, code, name, _, _ = line.split("\t")
         if system == RXNORM:
             names.setdefault(code, (name, "codes"))

@@ -1,0 +1,40 @@
+"""How both clients reach the server: message size, retries, deadlines."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+
+CHECK_SECONDS: Final = 2.0
+BATCH_SECONDS: Final = 30.0
+STREAM_SECONDS: Final = 600.0
+
+# Checks change nothing, so a call that did not reach a server may be sent again: after about 0.1 s, 0.2 s
+# and 0.4 s, each drawn at random around that, always within the deadline. The throttle stops retries once
+# most calls fail, so that a server in trouble is not asked four times as often.
+SERVICE_CONFIG: Final = {
+    "methodConfig": [
+        {
+            "name": [
+                {"service": "medsafety.v1.MedicationSafetyService"},
+                {"service": "medsafety.v1.KnowledgeService"},
+            ],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+    "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+}
+
+CHANNEL_OPTIONS: Final[tuple[tuple[str, str | int], ...]] = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.enable_retries", 1),
+    ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+)

@@ -1,0 +1,310 @@
+"""The `safety-service` command: each part reads its options, calls one function and prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum, IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import grpc
+import typer
+from google.protobuf.json_format import MessageToDict
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from medsafety import CheckPrescriptionRequest, ItemError, MedsafetyClient, MedsafetyError, Violation
+from safety_service import __version__
+from safety_service.ask import UNREACHABLE, Answer, as_result, ask_here, ask_server
+from safety_service.demo import ServerFailedError, article_case, server_process
+from safety_service.flags import flags_of
+from safety_service.knowledge.knowledge import Knowledge
+from safety_service.knowledge.load import RULES_DATA, load_knowledge
+from safety_service.knowledge.read import KnowledgeError
+from safety_service.report import fhir
+from safety_service.report.answer import answer_text
+from safety_service.report.medication import UnknownDrugError, drug_text
+from safety_service.request_file import UnreadableFileError, read_requests
+from safety_service.server.serve import CannotServeError, run
+from safety_service.server.settings import Settings
+
+
+class Exit(IntEnum):
+    """What the command ends with."""
+
+    ANSWERED = 0
+    REFUSED = 1
+    USAGE = 2  # typer's own choice
+    UNREACHABLE = 3
+    FAILED = 4
+
+
+EXIT_CODES = (
+    "Exit codes: 0 answered, with alerts or without; 1 bad input, every violation is printed with its path; "
+    "2 wrong usage; 3 server unreachable or too slow; 4 the service itself failed."
+)
+
+
+class Form(Enum):
+    """How an answer is printed."""
+
+    TEXT = "text"
+    EXPLAINED = "text with facts and limits"
+    JSON = "JSON"
+    FHIR = "FHIR"
+
+
+app = typer.Typer(help="Medication safety checks for skeletal muscle relaxants.", no_args_is_help=True)
+knowledge_app = typer.Typer(help="What the service knows, and whether its files are in order.", no_args_is_help=True)
+app.add_typer(knowledge_app, name="knowledge")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"safety-service {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Medication safety checks for skeletal muscle relaxants."""
+
+
+@app.command(epilog=EXIT_CODES)
+def check(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|-",
+            help="CheckPrescriptionRequest as JSON or YAML, in the protobuf JSON mapping; - reads standard input. "
+            "A list, JSON line by line and several YAML documents are several requests.",
+        ),
+    ],
+    server: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Ask this server. Without it the answer is worked out here.")
+    ] = "",
+    tls: Annotated[bool, typer.Option("--tls", help="Speak TLS with the server.")] = False,
+    ca: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="PEM file of the authority to trust; implies --tls."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds the server has for a single answer.")] = 2.0,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="The answer in the protobuf JSON mapping; for several, one CheckResult a line."),
+    ] = False,
+    as_fhir: Annotated[
+        bool,
+        typer.Option(
+            "--fhir",
+            help="A FHIR R4 Bundle: one DetectedIssue per alert, and an OperationOutcome with what was not evaluated; "
+            "for several, one Bundle a line.",
+        ),
+    ] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Also the facts and limits behind each alert.")] = False,
+) -> None:
+    """Check prescriptions: print what was decided, why, by which source, and what could not be decided."""
+    if as_json + as_fhir + explain > 1:
+        raise typer.BadParameter("--json, --fhir and --explain exclude each other")
+    form = Form.JSON if as_json else Form.FHIR if as_fhir else Form.EXPLAINED if explain else Form.TEXT
+    try:
+        requests = read_requests(*_content(file))
+    except UnreadableFileError as unreadable:
+        _complain(unreadable.violations)
+        raise typer.Exit(Exit.REFUSED) from None
+    worst = Exit.ANSWERED
+    try:
+        with _answers(requests, server, _credentials(tls, ca), timeout) as answers:
+            for number, (request, answer) in enumerate(zip(requests, answers, strict=False), start=1):
+                place = f"request {number} of {len(requests)}" if len(requests) > 1 else ""
+                if isinstance(answer, ItemError):
+                    _complain(answer.violations or (Violation("", str(answer)),), place)
+                    worst = max(worst, _exit_of(answer))
+                _show(form, place, request, answer)
+    except MedsafetyError as error:
+        _alarm(f"{server}: {error}")
+        raise typer.Exit(_exit_of(error)) from None
+    raise typer.Exit(worst)
+
+
+@app.command()
+@flags_of(Settings)
+def serve(**given: object) -> None:
+    """Serve until SIGTERM or Ctrl-C, then let running calls end. Flags win over environment variables."""
+    try:
+        run(_settings(given))
+    except (CannotServeError, KnowledgeError) as error:
+        _alarm(str(error))
+        raise typer.Exit(Exit.FAILED) from None
+
+
+@app.command()
+def demo() -> None:
+    """Start a server on a free port, send it the article's case by the Python client, print the answer, stop it."""
+    try:
+        with server_process() as address:
+            _print([Text(f"A server has started at {address}; the article's case goes to it.", style="dim"), Text()])
+            with MedsafetyClient(address, timeout=10) as client:
+                response = client.check(article_case())
+            _print(answer_text(response))
+    except (ServerFailedError, MedsafetyError) as error:
+        _alarm(str(error))
+        raise typer.Exit(Exit.FAILED) from None
+    _print([Text(), Text("The server has stopped.", style="dim")])
+
+
+@knowledge_app.command()
+def show(
+    drug: Annotated[str, typer.Argument(help="Id of a medication line, brand, ingredient or product name.")],
+) -> None:
+    """Print what the labels say of a drug: every statement with its verb, source, section and how it was read."""
+    try:
+        _print(drug_text(_knowledge(), drug))
+    except UnknownDrugError as unknown:
+        _alarm(f"{unknown}." + (f" Near it: {', '.join(unknown.near)}." if unknown.near else ""))
+        raise typer.Exit(Exit.REFUSED) from None
+
+
+@knowledge_app.command()
+def validate(
+    data: Annotated[
+        Path, typer.Option(exists=True, file_okay=False, help="Folder to read instead of the one installed.")
+    ] = RULES_DATA,
+) -> None:
+    """Read every file of the knowledge; print what is wrong, with file and line, or how much there is."""
+    try:
+        knowledge = load_knowledge(data)
+    except KnowledgeError as error:
+        for problem in error.problems:
+            typer.echo(str(problem), err=True)
+        _alarm(f"{len(error.problems)} problems; a server would not start")
+        raise typer.Exit(Exit.REFUSED) from None
+    counted = {
+        "medication lines": len(knowledge.lines),
+        "rules": len(knowledge.rules),
+        "non-drug options": len(knowledge.care.options),
+        "sources": len(knowledge.sources),
+        "value sets": len(knowledge.medication_sets) + len(knowledge.condition_sets),
+        "drug names and codes": len(knowledge.names),
+    }
+    _print(
+        [
+            Text(f"Knowledge {knowledge.version} is in order.", style="bold green"),
+            Text(", ".join(f"{number} {name}" for name, number in counted.items())),
+            Text(f"digest {knowledge.digest}", style="dim"),
+        ]
+    )
+
+
+# --- reading and asking ------------------------------------------------------------------------------------------
+
+
+def _content(file: str) -> tuple[bytes, str]:
+    """The bytes of a file with its name, or those of standard input without one."""
+    if file == "-":
+        return sys.stdin.buffer.read(), ""
+    try:
+        return Path(file).read_bytes(), Path(file).name
+    except OSError as error:
+        raise typer.BadParameter(f"{file}: {error.strerror}") from None
+
+
+@contextmanager
+def _answers(
+    requests: Sequence[CheckPrescriptionRequest],
+    server: str,
+    credentials: grpc.ChannelCredentials | None,
+    timeout: float,
+) -> Iterator[Iterator[Answer]]:
+    if not server:
+        yield ask_here(_knowledge(), _settings({}).key, requests)
+        return
+    with MedsafetyClient(server, credentials=credentials, timeout=timeout) as client:
+        yield ask_server(client, requests)
+
+
+def _settings(given: Mapping[str, object]) -> Settings:
+    """The settings of the environment, and of the flags that were given."""
+    try:
+        return Settings.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        for each in error.errors():
+            name = str(each["loc"][0])
+            typer.echo(f"--{name.replace('_', '-')} (MEDSAFETY_{name.upper()}): {each['msg']}", err=True)
+        raise typer.Exit(Exit.USAGE) from None
+
+
+def _knowledge() -> Knowledge:
+    """The knowledge that a server with this environment would answer from."""
+    settings = _settings({})
+    try:
+        return load_knowledge(settings.knowledge_dir or RULES_DATA, settings.policy_file)
+    except KnowledgeError as error:
+        _alarm(f"The knowledge cannot be used:\n{error}")
+        raise typer.Exit(Exit.FAILED) from None
+
+
+def _credentials(tls: bool, ca: Path | None) -> grpc.ChannelCredentials | None:
+    if not tls and ca is None:
+        return None
+    return grpc.ssl_channel_credentials(None if ca is None else ca.read_bytes())
+
+
+def _exit_of(error: MedsafetyError) -> Exit:
+    if error.code in UNREACHABLE:
+        return Exit.UNREACHABLE
+    if error.code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN):
+        return Exit.FAILED
+    return Exit.REFUSED
+
+
+# --- printing ----------------------------------------------------------------------------------------------------
+
+
+def _show(form: Form, place: str, request: CheckPrescriptionRequest, answer: Answer) -> None:
+    """One answer. `place` is "" for a single request; a refused one then has been said on standard error already."""
+    if form is Form.FHIR:
+        resource = fhir.refusal(answer) if isinstance(answer, ItemError) else fhir.bundle(answer, request)
+        _print_json(resource, one_line=bool(place))
+    elif form is Form.JSON and place:
+        _print_json(MessageToDict(as_result(answer)), one_line=True)
+    elif isinstance(answer, ItemError):
+        return
+    elif form is Form.JSON:
+        _print_json(MessageToDict(answer), one_line=False)
+    else:
+        if place:
+            _print([Text(f"=== {' '.join(filter(None, [place, request.request_id]))}", style="bold"), Text()])
+        _print(answer_text(answer, explain=form is Form.EXPLAINED))
+        if place:
+            _print([Text()])
+
+
+def _print_json(value: dict[str, Any], one_line: bool) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=None if one_line else 2))
+
+
+def _print(lines: Iterable[Text]) -> None:
+    """Lines that are laid out already: rich only colours them, on a terminal and without NO_COLOR."""
+    console = Console(soft_wrap=True, highlight=False)
+    for line in lines:
+        line.rstrip()
+        console.print(line)
+
+
+def _complain(violations: Iterable[Violation], place: str = "") -> None:
+    for each in violations:
+        path = each.field.removeprefix("item.")  # a stream's name for what has a place here
+        typer.echo(": ".join(filter(None, [place, path, each.reason])), err=True)
+
+
+def _alarm(text: str) -> None:
+    Console(soft_wrap=True, highlight=False, stderr=True).print(Text(text, style="bold red"))

@@ -1,0 +1,137 @@
+"""An answer as FHIR R4: a Bundle with one DetectedIssue per alert, and one OperationOutcome with all else.
+
+What could not be decided is no DetectedIssue: it stands in the OperationOutcome with the field that would settle it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+from uuid import NAMESPACE_OID, uuid5
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from medsafety import CheckPrescriptionRequest, CheckPrescriptionResponse, MedsafetyError
+from medsafety.v1.decision_pb2 import (
+    Alert,
+    CheckStatus,
+    Decision,
+    DetectedIssueSeverity,
+    Implicated,
+    ImplicatedRole,
+    Overall,
+)
+from safety_service.report.layout import word
+
+Resource: TypeAlias = dict[str, Any]
+
+_SEVERITY: Mapping[int, str] = {
+    DetectedIssueSeverity.DETECTED_ISSUE_SEVERITY_LOW: "low",
+    DetectedIssueSeverity.DETECTED_ISSUE_SEVERITY_MODERATE: "moderate",
+    DetectedIssueSeverity.DETECTED_ISSUE_SEVERITY_HIGH: "high",
+}
+_TYPE: Mapping[int, str] = {
+    ImplicatedRole.IMPLICATED_ROLE_CONDITION: "Condition",
+    ImplicatedRole.IMPLICATED_ROLE_LAB: "Observation",
+}
+
+
+def bundle(response: CheckPrescriptionResponse, request: CheckPrescriptionRequest) -> Resource:
+    """A Bundle of type collection. `request` gives the patient's pseudonym, which answers do not repeat."""
+    issues = [
+        _detected_issue(alert, alert_id, response, request)
+        for alert, alert_id in zip(response.decision.alerts, response.alert_ids, strict=True)
+    ]
+    outcome = _operation_outcome(response)
+    return {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "timestamp": _instant(response.evaluated_at),
+        "entry": [{"fullUrl": f"urn:uuid:{each['id']}", "resource": each} for each in [*issues, outcome]],
+    }
+
+
+def refusal(error: MedsafetyError) -> Resource:
+    """An OperationOutcome for a request that was not answered."""
+    texts = [f"{each.field}: {each.reason}" for each in error.violations] or [str(error)]
+    return {"resourceType": "OperationOutcome", "issue": [_issue("error", "invalid", each) for each in texts]}
+
+
+def _detected_issue(
+    alert: Alert, alert_id: str, response: CheckPrescriptionResponse, request: CheckPrescriptionRequest
+) -> Resource:
+    rule = f"{alert.rule_id} v{alert.rule_version}"
+    coding = [{"system": each.system, "code": each.code} for each in alert.act_codes]
+    texts = [alert.message, alert.action]
+    issue: Resource = _without_empty(
+        {
+            "resourceType": "DetectedIssue",
+            "id": alert_id,
+            "identifier": [{"type": {"text": "fingerprint"}, "value": alert.fingerprint}],
+            "status": "final",
+            "code": {"coding": coding, "text": alert.title or rule},
+            "severity": _SEVERITY.get(alert.detected_issue_severity, ""),
+            "patient": {"identifier": {"value": request.patient.id}} if request.patient.id else {},
+            "identifiedDateTime": _instant(response.evaluated_at),
+            "author": {"type": "Device", "display": _author(response.decision)},
+            "implicated": [_reference(each) for each in alert.implicated],
+            "evidence": [{"code": [{"text": each}]} for each in _facts(alert)],
+            "detail": "\n".join([*filter(None, texts), f"Rule {rule}"]),
+            "reference": next((each.url for each in alert.citations if each.url), ""),
+        }
+    )
+    return issue
+
+
+def _reference(implicated: Implicated) -> Resource:
+    """By identifier: only the sender knows under which address a record lives."""
+    kind = _TYPE.get(implicated.role, "")
+    return {"type": kind, "identifier": {"value": implicated.reference}, "display": implicated.display}
+
+
+def _facts(alert: Alert) -> Iterator[str]:
+    for fact in alert.facts:
+        yield f"{fact.name} = {fact.value} {fact.unit}".rstrip()
+
+
+def _author(decision: Decision) -> str:
+    return f"Medication safety service, engine {decision.engine_version}, knowledge {decision.knowledge.version}"
+
+
+def _operation_outcome(response: CheckPrescriptionResponse) -> Resource:
+    decision = response.decision
+    issues = [_issue("information", "informational", f"Overall: {word(Overall.DESCRIPTOR, decision.overall)}")]
+    for check in decision.checks:
+        rule = f"{check.rule_id} v{check.rule_version}"
+        if check.status == CheckStatus.CHECK_STATUS_ERROR:
+            issues.append(_issue("error", "exception", f"{rule} failed: {check.reason}"))
+        elif check.status == CheckStatus.CHECK_STATUS_NOT_EVALUATED:
+            needs = "; ".join(f"send {each.path} ({each.why})" for each in check.missing) or check.reason
+            issues.append(_issue("information", "required", f"{rule} not evaluated: {needs}"))
+    for left_out in decision.not_processed:
+        issues.append(_issue("warning", "processing", f"{left_out.path} not used: {left_out.reason}"))
+    for suppressed in decision.suppressed:
+        issues.append(_issue("information", "informational", f"{suppressed.rule_id} suppressed: {suppressed.reason}"))
+    return {
+        "resourceType": "OperationOutcome",
+        "id": str(uuid5(NAMESPACE_OID, response.decision_id)),
+        "issue": issues,
+    }
+
+
+def _issue(severity: str, code: str, text: str) -> Resource:
+    return {"severity": severity, "code": code, "details": {"text": text}}
+
+
+def _instant(when: Timestamp) -> str:
+    return when.ToJsonString()
+
+
+def _without_empty(value: Any) -> Any:
+    """FHIR JSON has no empty text, list or object."""
+    if isinstance(value, dict):
+        kept = {name: _without_empty(each) for name, each in value.items()}
+        return {name: each for name, each in kept.items() if each not in ("", [], {})}
+    if isinstance(value, list):
+        return [kept for each in value if (kept := _without_empty(each)) not in ("", [], {})]
+    return value

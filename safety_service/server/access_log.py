@@ -1,0 +1,95 @@
+"""What is logged: when the server starts and stops, one line for each call, and faults by type and place.
+
+No line holds anything of a request but its size: no text, no id, not even the client's request id, which may name a
+patient. A log that cannot be written never fails a call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from typing import Any, Protocol, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from safety_service.server.handlers import Fault, Tally
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class Log(Protocol):
+    """The part of a structlog logger that is used."""
+
+    def info(self, event: str, **fields: Any) -> Any: ...
+    def warning(self, event: str, **fields: Any) -> Any: ...
+    def error(self, event: str, **fields: Any) -> Any: ...
+
+
+class _Lines:
+    """Writes whole lines; a reader that has gone is no reason to fail."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+    debug = info = warning = error = msg
+
+
+def open_log(level: str, style: str, stream: TextIO | None = None) -> Log:
+    """A log on `stream` (standard output by default), as JSON lines or for people."""
+    to = sys.stdout if stream is None else stream
+    renderer = _json if style == "json" else structlog.dev.ConsoleRenderer(colors=to.isatty())
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    log: Log = structlog.wrap_logger(
+        _Lines(to),
+        processors=[
+            structlog.processors.add_log_level,
+            stamp,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        cache_logger_on_first_use=True,
+    ).bind()
+    return log
+
+
+def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
+    return orjson.dumps(event).decode()
+
+
+def log_call(
+    log: Log,
+    method: str,
+    code: str,
+    duration_us: int,
+    bytes_in: int,
+    bytes_out: int,
+    tally: Tally,
+    knowledge_digest: str,
+) -> None:
+    """The line of one call."""
+    log.info(
+        "call",
+        method=method,
+        code=code,
+        duration_us=duration_us,
+        bytes_in=bytes_in,
+        bytes_out=bytes_out,
+        answers=tally.answers,
+        errors=tally.errors,
+        alerts=tally.alerts,
+        overall=tally.overall if tally.answers == 1 else "",
+        knowledge=knowledge_digest[:12],
+    )
+
+
+def log_fault(log: Log, fault: Fault) -> None:
+    """An exception that nobody expected."""
+    log.error("fault", error_id=fault.error_id, type=fault.type, place=fault.place)

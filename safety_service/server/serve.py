@@ -1,0 +1,165 @@
+"""The server: put together, started, and stopped without losing an answer."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import FrameType
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
+
+from safety_service import __version__
+from safety_service.engine.check import check
+from safety_service.knowledge.knowledge import Knowledge
+from safety_service.knowledge.load import RULES_DATA, load_knowledge
+from safety_service.server.access_log import Log, log_fault, open_log
+from safety_service.server.encode_fast import FastEncoder
+from safety_service.server.handlers import Desk, Engine
+from safety_service.server.knowledge_handlers import open_library
+from safety_service.server.settings import Settings
+from safety_service.server.transport import CHECKS, KNOWLEDGE, Gate, services
+
+SPARE_STREAM_THREADS = 4  # for reflection, and to refuse streams above the limit
+
+
+class CannotServeError(Exception):
+    """The address cannot be served on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server that answers. `address` has the port that was bound."""
+
+    server: grpc.Server
+    health: health.HealthServicer
+    gate: Gate
+    settings: Settings
+    log: Log
+    address: str
+
+    def drain(self) -> threading.Event:
+        """NOT_SERVING, then no new calls, then running ones get their time; the event is set when all has ended."""
+        self.health.enter_graceful_shutdown()
+        self.log.info("draining", grace_seconds=self.settings.grace_seconds)
+        time.sleep(self.settings.drain_seconds)
+        self.gate.draining.begin()
+        return self.server.stop(self.settings.grace_seconds)
+
+
+def start(
+    settings: Settings, knowledge: Knowledge | None = None, log: Log | None = None, engine: Engine = check
+) -> Serving:
+    """Serve. Raises KnowledgeError when the knowledge is refused, CannotServeError when the address is."""
+    began = time.perf_counter()
+    log = open_log(settings.log_level, settings.log_format) if log is None else log
+    if knowledge is None:
+        knowledge = load_knowledge(settings.knowledge_dir or RULES_DATA, settings.policy_file)
+    pool = ThreadPoolExecutor(settings.threads, "check")
+    stream_pool = ThreadPoolExecutor(settings.max_streams + SPARE_STREAM_THREADS, "stream")
+    desk = Desk(
+        knowledge=knowledge,
+        engine=engine,
+        encode=FastEncoder(knowledge).response,
+        fingerprint_key=settings.key,
+        report=lambda fault: log_fault(log, fault),
+    )
+    gate = Gate(
+        desk=desk,
+        log=log,
+        pool=pool,
+        stream_pool=stream_pool,
+        max_waiting=settings.max_waiting,
+        max_streams=settings.max_streams,
+        deadline_floor=settings.deadline_floor_ms / 1000,
+    )
+    server = grpc.server(
+        pool,
+        options=(
+            # A second server on the same port must fail, not share the calls.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", settings.max_receive_bytes),
+        ),
+        maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+    )
+    for name, methods in services(gate, open_library(knowledge, settings.key)).items():
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
+        server.add_registered_method_handlers(name, methods)
+    names = [CHECKS, KNOWLEDGE, health.SERVICE_NAME]
+    checkup = health.HealthServicer(
+        experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(1, "health")
+    )
+    health_pb2_grpc.add_HealthServicer_to_server(checkup, server)
+    if settings.reflection:
+        names.append(reflection.SERVICE_NAME)
+        _add_reflection(server, tuple(names), stream_pool)
+    address = _bind(server, settings.listen)
+    server.start()
+    for each in ("", *names):
+        checkup.set(each, health_pb2.HealthCheckResponse.SERVING)
+    serving = Serving(server, checkup, gate, settings, log, address)
+    log.info(
+        "serving",
+        address=address,
+        version=__version__,
+        knowledge=knowledge.digest[:12],
+        policy=knowledge.policy.id,
+        threads=settings.threads,
+        started_ms=round((time.perf_counter() - began) * 1000),
+    )
+    if settings.has_default_key:
+        log.warning("default_fingerprint_key", meaning="set MEDSAFETY_FINGERPRINT_KEY to a secret of your site")
+    return serving
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once. Errors as `start`."""
+    serving = start(settings)
+    stopping = threading.Event()
+    asked = 0
+
+    def stop(signal_number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        stopping.set()
+        if asked > 1:
+            serving.server.stop(0)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, stop)
+    stopping.wait()
+    ended = serving.drain()
+    ended.wait()
+    serving.log.info("stopped")
+
+
+def _bind(server: grpc.Server, listen: str) -> str:
+    """Bind, and return the address with the port taken. Raises CannotServeError."""
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        raise CannotServeError(f"cannot serve on {listen}: in use, not permitted, or not an address")
+    host, colon, _ = listen.rpartition(":")
+    return listen if listen.startswith("unix:") or not colon else f"{host}:{port}"
+
+
+def _add_reflection(server: grpc.Server, names: tuple[str, ...], pool: ThreadPoolExecutor) -> None:
+    """Reflection on the threads of the streams, of which it is one."""
+    standard = reflection.ReflectionServicer(names)
+
+    def info(
+        requests: Iterator[reflection_pb2.ServerReflectionRequest], context: grpc.ServicerContext
+    ) -> Iterator[reflection_pb2.ServerReflectionResponse]:
+        yield from standard.ServerReflectionInfo(requests, context)
+
+    info.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    servicer = reflection_pb2_grpc.ServerReflectionServicer()
+    servicer.ServerReflectionInfo = info  # type: ignore[method-assign]
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]

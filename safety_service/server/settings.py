@@ -1,0 +1,87 @@
+"""How the server is run: environment variables (MEDSAFETY_...) and flags of the same names, all with safe defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from safety_service.engine.check import DEFAULT_FINGERPRINT_KEY
+
+
+class Settings(BaseSettings):
+    """Everything that may be set. A field `listen` is the variable MEDSAFETY_LISTEN and the flag --listen."""
+
+    model_config = SettingsConfigDict(env_prefix="MEDSAFETY_", extra="forbid", frozen=True)
+
+    listen: Annotated[
+        str, Field(min_length=1, description="Address and port to serve on; port 0 takes a free one, which is logged.")
+    ] = "127.0.0.1:50551"
+    threads: Annotated[
+        int, Field(ge=1, le=64, description="Threads that answer checks. More do not make the work of one core faster.")
+    ] = 4
+    max_streams: Annotated[
+        int, Field(ge=1, le=1024, description="Streams open at once; each has a thread of its own.")
+    ] = 64
+    max_waiting: Annotated[
+        int, Field(ge=1, le=100_000, description="Calls that may wait for a thread; more are answered OVERLOADED.")
+    ] = 256
+    max_concurrent_rpcs: Annotated[
+        int, Field(ge=2, le=1_000_000, description="Calls of any kind at once; more are refused by the transport.")
+    ] = 1024
+    max_receive_bytes: Annotated[
+        int,
+        Field(
+            ge=64 * 1024,
+            le=64 * 1024 * 1024,
+            description="Largest message that is read at all. Between the limit of a request (4 MiB) and this it is "
+            "refused with a reason; above, by the transport.",
+        ),
+    ] = 8 * 1024 * 1024
+    grace_seconds: Annotated[
+        float, Field(ge=0, le=3600, description="Time that running calls have to end when the server stops.")
+    ] = 10.0
+    drain_seconds: Annotated[
+        float,
+        Field(
+            ge=0, le=600, description="Time between NOT_SERVING and refusing new calls, for a load balancer to notice."
+        ),
+    ] = 0.0
+    deadline_floor_ms: Annotated[
+        int, Field(ge=0, le=60_000, description="A call with no more time left than this is not begun.")
+    ] = 0
+    reflection: Annotated[bool, Field(description="Let clients ask for the contract.")] = True
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged; calls are info.")
+    ] = "info"
+    log_format: Annotated[
+        Literal["json", "console"], Field(description="One JSON object a line, or lines for people.")
+    ] = "json"
+    fingerprint_key: Annotated[
+        SecretStr,
+        Field(
+            description="Key of the fingerprints of alerts and of page tokens, 1 to 64 bytes; the same on all servers. "
+            "With the default one, who knows a patient's pseudonym can recompute them."
+        ),
+    ] = SecretStr(DEFAULT_FINGERPRINT_KEY.decode())
+    policy_file: Annotated[Path | None, Field(description="Policy to use in place of the built-in one.")] = None
+    knowledge_dir: Annotated[Path | None, Field(description="Knowledge to use in place of the built-in one.")] = None
+
+    @field_validator("fingerprint_key")
+    @classmethod
+    def _key_fits(cls, key: SecretStr) -> SecretStr:
+        if not 1 <= len(key.get_secret_value().encode()) <= 64:
+            raise ValueError("1 to 64 bytes")
+        return key
+
+    @property
+    def key(self) -> bytes:
+        """The fingerprint key."""
+        return self.fingerprint_key.get_secret_value().encode()
+
+    @property
+    def has_default_key(self) -> bool:
+        """Whether anyone can know the key."""
+        return self.key == DEFAULT_FINGERPRINT_KEY

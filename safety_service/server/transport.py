@@ -1,0 +1,234 @@
+"""The handlers as methods of a gRPC server: deadlines, refusals, streams, draining, one log line for each call."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import Enum
+from queue import SimpleQueue
+from typing import NoReturn, TypeAlias
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import code_pb2
+from grpc_status import rpc_status
+
+from safety_service.server import handlers, limits
+from safety_service.server.access_log import Log, log_call
+from safety_service.server.errors import (
+    Reason,
+    RefusedError,
+    cancelled,
+    deadline_exceeded,
+    draining,
+    refusal,
+    too_large,
+)
+from safety_service.server.handlers import Desk, Tally, guarded
+from safety_service.server.knowledge_handlers import METHODS, Library
+
+CHECKS = "medsafety.v1.MedicationSafetyService"
+KNOWLEDGE = "medsafety.v1.KnowledgeService"
+RETRY_MS = 250
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
+Answer = Callable[[bytes, Tally, grpc.ServicerContext], bytes]
+
+_CODE_NAMES: dict[int, str] = {number: name for name, number in code_pb2.Code.items()}
+
+
+class Draining:
+    """Whether the server is stopping, and which streams to tell when it does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._begun = False
+        self._streams: dict[int, Callable[[], None]] = {}
+
+    def begin(self) -> None:
+        """Tell every stream, once."""
+        with self._lock:
+            if self._begun:
+                return
+            self._begun = True
+            streams = list(self._streams.values())
+        for tell in streams:
+            tell()
+
+    def enter(self, stream: int, tell: Callable[[], None], most: int) -> None:
+        """Register an open stream. Raises RefusedError when it comes too late, or `most` are open."""
+        with self._lock:
+            if self._begun:
+                raise draining()
+            if len(self._streams) >= most:
+                raise refusal(Reason.OVERLOADED, "too many streams are open", retry_ms=RETRY_MS)
+            self._streams[stream] = tell
+
+    def leave(self, stream: int) -> None:
+        """Forget a stream that has ended."""
+        with self._lock:
+            self._streams.pop(stream, None)
+
+
+class _Mark(Enum):
+    """What a stream's queue may hold beside messages."""
+
+    END = "the client has sent all, or is gone"
+    DRAINING = "the server is stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What stands before every handler. Times are in seconds."""
+
+    desk: Desk
+    log: Log
+    pool: ThreadPoolExecutor
+    stream_pool: ThreadPoolExecutor
+    max_waiting: int
+    max_streams: int
+    deadline_floor: float
+    draining: Draining = field(default_factory=Draining)
+
+    def unary(self, method: str, answer: Answer) -> Handler:
+        """A method with one request and one answer."""
+
+        def serve(data: bytes, context: grpc.ServicerContext) -> bytes:
+            began = time.perf_counter_ns()
+            tally = Tally()
+            try:
+                self._admit(context)
+                answered = answer(data, tally, context)
+            except RefusedError as refused:
+                self._log(method, refused.status.code, began, len(data), 0, tally)
+                _abort(context, refused)
+            self._log(method, code_pb2.OK, began, len(data), len(answered), tally)
+            return answered
+
+        return grpc.unary_unary_rpc_method_handler(serve)
+
+    def stream(self, method: str) -> Handler:
+        """StreamCheckPrescriptions."""
+
+        def serve(sent: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            began = time.perf_counter_ns()
+            tally = Tally()
+            size = _Size()
+            code: int = code_pb2.CANCELLED  # unless told otherwise below: the client went away
+            try:
+                yield from self._answers(sent, context, tally, size)
+                code = code_pb2.OK
+            except RefusedError as refused:
+                code = refused.status.code
+                _abort(context, refused)
+            finally:
+                self._log(method, code, began, size.received, size.sent, tally)
+
+        # Not the threads of the unary calls: an idle stream keeps its own.
+        serve.experimental_thread_pool = self.stream_pool  # type: ignore[attr-defined]
+        return grpc.stream_stream_rpc_method_handler(serve)
+
+    def may_go_on(self, context: grpc.ServicerContext) -> Callable[[], None]:
+        """To be asked between the items of a batch. Raises RefusedError."""
+
+        def ask() -> None:
+            self._has_time(context)
+            if not context.is_active():
+                raise cancelled()
+
+        return ask
+
+    def _admit(self, context: grpc.ServicerContext) -> None:
+        self._has_time(context)
+        if self.pool._work_queue.qsize() > self.max_waiting:
+            raise refusal(Reason.OVERLOADED, "too many calls are waiting", retry_ms=RETRY_MS)
+
+    def _has_time(self, context: grpc.ServicerContext) -> None:
+        if context.time_remaining() <= self.deadline_floor:
+            raise deadline_exceeded()
+
+    def _answers(
+        self, sent: Iterator[bytes], context: grpc.ServicerContext, tally: Tally, size: _Size
+    ) -> Iterator[bytes]:
+        """The answers in order. What was read before draining began is answered before the stream ends."""
+        read: SimpleQueue[bytes | _Mark] = SimpleQueue()
+        room = threading.Semaphore(limits.STREAM_IN_FLIGHT.value)
+        self.draining.enter(id(read), lambda: read.put(_Mark.DRAINING), self.max_streams)
+        # Reading waits for the client; this thread has to hear of draining meanwhile.
+        threading.Thread(target=_read_ahead, args=(sent, read, room), daemon=True).start()
+        try:
+            while True:
+                data = read.get()
+                if data is _Mark.END:
+                    return
+                if data is _Mark.DRAINING:
+                    raise draining()
+                assert isinstance(data, bytes)
+                self._has_time(context)
+                answer = handlers.check_stream_item(self.desk, data, tally)
+                size.received += len(data)
+                size.sent += len(answer)
+                yield answer
+                room.release()
+        finally:
+            self.draining.leave(id(read))
+            room.release()
+
+    def _log(self, method: str, code: int, began: int, received: int, sent: int, tally: Tally) -> None:
+        spent = (time.perf_counter_ns() - began) // 1000
+        digest = self.desk.knowledge.digest
+        log_call(self.log, method, _CODE_NAMES[code], spent, received, sent, tally, digest)
+
+
+@dataclass(slots=True)
+class _Size:
+    """Bytes of a stream so far."""
+
+    received: int = 0
+    sent: int = 0
+
+
+def _read_ahead(sent: Iterator[bytes], read: SimpleQueue[bytes | _Mark], room: threading.Semaphore) -> None:
+    """Put what the client sends into `read`, no more than there is `room` for."""
+    try:
+        while True:
+            room.acquire()
+            read.put(next(sent))
+    except Exception:  # the stream has ended, in whichever way; grpc tells by different types
+        read.put(_Mark.END)
+
+
+def _abort(context: grpc.ServicerContext, refused: RefusedError) -> NoReturn:
+    context.abort_with_status(rpc_status.to_status(refused.status))
+
+
+def services(gate: Gate, library: Library) -> dict[str, dict[str, Handler]]:
+    """The methods of both services, by the names of the contract."""
+    desk = gate.desk
+
+    def check(data: bytes, tally: Tally, _: grpc.ServicerContext) -> bytes:
+        return handlers.check_prescription(desk, data, tally)
+
+    def batch(data: bytes, tally: Tally, context: grpc.ServicerContext) -> bytes:
+        return handlers.check_batch(desk, data, tally, gate.may_go_on(context))
+
+    def shows(method: Callable[[Library, bytes], Message]) -> Answer:
+        def show(data: bytes, _: Tally, __: grpc.ServicerContext) -> bytes:
+            answer = guarded(desk, lambda: method(library, data)).SerializeToString()
+            if len(answer) > limits.ANSWER_BYTES.value:
+                raise too_large("the answer", len(answer), limits.ANSWER_BYTES.value)
+            return answer
+
+        return show
+
+    return {
+        CHECKS: {
+            "CheckPrescription": gate.unary("CheckPrescription", check),
+            "BatchCheckPrescriptions": gate.unary("BatchCheckPrescriptions", batch),
+            "StreamCheckPrescriptions": gate.stream("StreamCheckPrescriptions"),
+        },
+        KNOWLEDGE: {name: gate.unary(name, shows(method)) for name, method in METHODS.items()},
+    }
