@@ -62,13 +62,15 @@ def micrograms(quantity: Quantity | None, strength: ResolvedIngredient | None) -
 
 
 def dose(order: Prescription | MedicationRecord, strength: ResolvedIngredient | None) -> Dose:
-    """The ordered dose of the ingredient with this strength. "As needed" makes the lowest day nothing."""
+    """The ordered dose of the ingredient with this strength. "As needed" makes the lowest day nothing, if known."""
     high = micrograms(order.dose_high, strength)
     low = micrograms(order.dose_low if order.dose_low is not None else order.dose_high, strength)
     if order.frequency is None:
         return Dose(low, high)
     fewest, most = times_a_day(order.frequency)
-    daily_low = 0 if order.as_needed is Answer.YES else None if low is None else round(low * fewest)
+    daily_low = 0 if order.as_needed is Answer.YES else None
+    if order.as_needed is Answer.NO and low is not None:
+        daily_low = round(low * fewest)
     return Dose(low, high, daily_low, None if high is None else round(high * most))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from operator import itemgetter
 from pathlib import Path
 from typing import TypeVar
@@ -264,8 +265,8 @@ def _policy_units(files: _Files, policy: PolicyFile) -> dict[str, Unit]:
 
 
 def _held(value: int | float, unit: Unit) -> int:
-    held = value * unit.scale
-    if held != int(held):
+    held = Fraction(repr(value)) * unit.scale  # as written: 16.1 x 1000 is not 16100 in binary
+    if held.denominator != 1:
         raise ValueError(f"{value} {unit.value} is finer than the service counts")
     return int(held)
 

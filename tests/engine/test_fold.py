@@ -13,6 +13,7 @@ import pytest
 
 from safety_service.engine import fold
 from safety_service.engine.fold import ENDLESS, IN_CLASS, MAYBE_IN_CLASS, NO, NONE, NOT_IN_CLASS, OPEN, YES
+from safety_service.rules.vocabulary import HIGHEST, LOWEST
 from tests.engine.simulator import Supplied, Taken, Truth, share, simulate
 
 GAPS = (0, 1, 7, 8, 30)
@@ -82,13 +83,15 @@ def random_timeline(rng: Random, known: bool = True, ordered: bool = True, one_r
     first = rng.choice((0, -60, 20_000))
     roles = [rng.choice((IN_CLASS, IN_CLASS, NOT_IN_CLASS, *([] if known else [MAYBE_IN_CLASS]))) for _ in range(3)]
     keys = [*range(RELAXANTS), *range(RELAXANTS)] + [10, 11, 12] + ([] if known else [UNRECOGNISED])
+    if rng.random() < 0.4:
+        keys = [0]  # one ingredient alone: episodes that break, and are joined by what is known late
     starts = [rng.choice((rng.randrange(span), rng.randrange(0, span, 7))) for _ in range(rng.randrange(9))]
     starts.append(rng.randrange(span + 20))
     if ordered:
         starts.sort()
     records = []
     for i, start in enumerate(starts):
-        key = rng.randrange(RELAXANTS) if i == len(starts) - 1 else rng.choice(keys)
+        key = rng.choice([each for each in keys if 0 <= each < RELAXANTS] if i == len(starts) - 1 else keys)
         role = NOT_IN_CLASS
         if 0 <= key < RELAXANTS:
             role = roles[key] if one_role else rng.choice(roles)
@@ -420,6 +423,27 @@ def test_use_in_the_week_before_is_continuing(free_days: int, continues: int) ->
     assert observed(state, relaxant(10 + free_days, 5), 7)[fold.CONTINUES] == continues
 
 
+@pytest.mark.parametrize(("free_days", "continues"), [(6, OPEN), (7, NO)])
+def test_possible_use_in_the_week_before_leaves_it_open(free_days: int, continues: int) -> None:
+    state = emptied(3)
+    fold.expose(state, 0, 0, COUNTED, COUNTED, 0, NONE, NONE, 0, 10, NONE)
+    assert observed(state, relaxant(10 + free_days, 5), 7)[fold.CONTINUES] == continues
+
+
+def test_what_joins_two_episodes_late_leaves_their_sum_open() -> None:
+    """The episode before is no longer held, so there is no upper bound; and one day further off it is not joined."""
+    out = ask([relaxant(0, 5), relaxant(30, 5), relaxant(12, 5)], relaxant(35, 5))
+    assert (out[fold.EPISODE_LOW], out[fold.EPISODE_HIGH]) == (10, ENDLESS)
+    assert out[fold.CLASS_HIGH] == ENDLESS
+    out = ask([relaxant(0, 5), relaxant(30, 5), relaxant(13, 5)], relaxant(35, 5))
+    assert (out[fold.EPISODE_LOW], out[fold.EPISODE_HIGH]) == (10, 15)
+    assert out[fold.CLASS_HIGH] < ENDLESS
+
+
+def test_days_without_bound_are_those_of_the_vocabulary() -> None:
+    assert (NONE, ENDLESS) == (LOWEST, HIGHEST)
+
+
 def test_a_supply_that_begins_with_the_order_does_not_make_it_continuing() -> None:
     assert ask([relaxant(20, 5)], relaxant(20, 5))[fold.CONTINUES] == NO
     assert ask([relaxant(13, 0, high=5), relaxant(20, 5)], relaxant(20, 5))[fold.CONTINUES] == OPEN
@@ -485,6 +509,10 @@ def test_a_pair_shares_a_day_of_the_order() -> None:
     assert pair(partner(0, 15, OPIOID), partner(15, 9, BENZODIAZEPINE, 11)) == NO, "each shares a day, not the same"
     assert pair(partner(0, 12, OPIOID), partner(0, 10, BENZODIAZEPINE, 11)) == NO, "they share days before the order"
     assert pair(partner(0, 30, OPIOID | BENZODIAZEPINE)) == NO, "one drug is no pair"
+    apart = partner(0, 12, OPIOID), partner(15, 9, BENZODIAZEPINE, 11)
+    for bits in (OPIOID, BENZODIAZEPINE):
+        assert pair(*apart, partner(0, 30, bits, 0)) == NO, "the order's own ingredient is not a partner"
+    assert pair(*apart, partner(0, 30, OTHER, 12)) == NO, "nor is a drug of another class"
     assert pair(partner(0, 30, OPIOID), partner(0, 30, BENZODIAZEPINE, 0)) == NO, "the order's own ingredient"
 
 
@@ -517,7 +545,8 @@ def test_room_is_used_again_once_its_drug_is_long_past() -> None:
     assert state[fold.OVERFLOW] == 0
     out = overlapped(state, relaxant(37, 5))
     assert out[fold.SURE_BITS] == out[fold.POSSIBLE_BITS] == BENZODIAZEPINE
-    back = overlapped(state, relaxant(2, 5))
+    assert overlapped(state, relaxant(5, 5))[fold.POSSIBLE_BITS] == 0
+    back = overlapped(state, relaxant(4, 5))
     assert back[fold.POSSIBLE_BITS] & OPIOID, "an order that begins earlier may still have shared a day with it"
     assert folded([partner(0, 5, OPIOID), partner(36, 5, OPIOID)], 7, capacity=1)[fold.OVERFLOW] == 1
 
