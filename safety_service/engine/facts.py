@@ -11,7 +11,7 @@ from safety_service.domain import (
     TreatmentStatus,
 )
 from safety_service.engine import fold
-from safety_service.engine.fold import ENDLESS, IN_CLASS, NONE, NOT_IN_CLASS
+from safety_service.engine.fold import ENDLESS, IN_CLASS, MAYBE_IN_CLASS, NONE, NOT_IN_CLASS
 from safety_service.engine.history import (
     UNRECOGNISED,
     Event,
@@ -25,7 +25,7 @@ from safety_service.engine.history import (
     sets_mask,
     strength_of,
 )
-from safety_service.engine.patient import PatientFacts
+from safety_service.engine.patient import COUNTING, PatientFacts
 from safety_service.engine.supply import Dose, Supply, dose, micrograms, supply
 from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.knowledge.resolve import Resolution
@@ -161,7 +161,11 @@ def line_facts(
     in_use, exempt = _use(knowledge, order, line, conflicts)
     values[SLOTS["relaxant_use"]] = in_use
     values[SLOTS["exempt_antispastic"]] = exempt
-    role = NOT_IN_CLASS if exempt == YES or in_use == NO else IN_CLASS if (exempt, in_use) == (NO, YES) else 2
+    role = MAYBE_IN_CLASS
+    if exempt == YES or in_use == NO:
+        role = NOT_IN_CLASS
+    elif (exempt, in_use) == (NO, YES):
+        role = IN_CLASS
 
     # --- the order itself
     values[SLOTS["code_text_conflict"]] = YES if order.resolution.conflict else NO
@@ -277,7 +281,7 @@ def _use(knowledge: Knowledge, order: Order, line: Line, conflicts: list[str]) -
     else:
         listed = 0
         for each in order.request.patient.conditions.items:
-            if each.status.value <= 3:  # active, recurrence, relapse or not sent
+            if each.status in COUNTING:
                 listed |= knowledge.conditions.of(each.codings)[0]
         if listed & spasticity:
             conflicts.append("no indication was sent: spasticity on the problem list was taken as the indication")

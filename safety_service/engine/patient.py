@@ -39,7 +39,7 @@ _MASK = (EITHER, NO, YES)  # by Answer
 _ANY_GRADE = 0b1111
 _IMPAIRED = 0b1110
 _MODERATE_UP = 0b1100
-_COUNTS = (ConditionStatus.UNSPECIFIED, ConditionStatus.ACTIVE, ConditionStatus.RECURRENCE, ConditionStatus.RELAPSE)
+COUNTING = (ConditionStatus.UNSPECIFIED, ConditionStatus.ACTIVE, ConditionStatus.RECURRENCE, ConditionStatus.RELAPSE)
 _NEVER = (ConditionStatus.REFUTED, ConditionStatus.ENTERED_IN_ERROR)
 _TRIED = (CareOutcome.ONGOING, CareOutcome.HELPED, CareOutcome.FAILED, CareOutcome.DECLINED)
 _GOES_ON = (CareOutcome.ONGOING, CareOutcome.PLANNED)
@@ -86,7 +86,7 @@ def read_problems(
             continue
         bits, recognised = knowledge.conditions.of(each.codings)
         ever |= bits
-        if each.status in _COUNTS:
+        if each.status in COUNTING:
             now |= bits
             if bits:
                 codes.append((bits, each.codings[0].code if each.codings else each.id))
@@ -316,7 +316,7 @@ def _phase(knowledge: Knowledge, request: CheckRequest, bits: int) -> str:
     back = sets_mask(knowledge, ("back-pain",))
     defined = knowledge.pathway.phase_definitions
     listed = request.patient.conditions.items
-    for each in (*request.prescription.indications, *(c for c in listed if c.status in _COUNTS)):
+    for each in (*request.prescription.indications, *(c for c in listed if c.status in COUNTING)):
         if each.onset is not None and each.onset <= request.as_of and knowledge.conditions.of(each.codings)[0] & back:
             days = request.as_of - each.onset
             if days < 7 * defined.acute_below_weeks:
