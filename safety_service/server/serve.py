@@ -23,8 +23,9 @@ from safety_service.server.encode_fast import FastEncoder
 from safety_service.server.handlers import Desk, Engine
 from safety_service.server.knowledge_handlers import open_library
 from safety_service.server.settings import Settings
-from safety_service.server.transport import CHECKS, KNOWLEDGE, Gate, services
+from safety_service.server.transport import CHECKS, KNOWLEDGE, Gate, OpenStreams, services
 
+QUIET_SECONDS = 0.25  # in which clients hear UNAVAILABLE and stop asking
 SPARE_STREAM_THREADS = 4  # for reflection, and to refuse streams above the limit
 
 
@@ -48,7 +49,10 @@ class Serving:
         self.health.enter_graceful_shutdown()
         self.log.info("draining", grace_seconds=self.settings.grace_seconds)
         time.sleep(self.settings.drain_seconds)
-        self.gate.draining.begin()
+        self.gate.stopping.set()
+        self.gate.streams.drain()
+        # A call that comes in while the transport closes would be CANCELLED, which no client retries.
+        time.sleep(QUIET_SECONDS)
         return self.server.stop(self.settings.grace_seconds)
 
 
@@ -74,8 +78,9 @@ def start(
         log=log,
         pool=pool,
         stream_pool=stream_pool,
+        streams=OpenStreams(settings.max_streams),
+        stopping=threading.Event(),
         max_waiting=settings.max_waiting,
-        max_streams=settings.max_streams,
         deadline_floor=settings.deadline_floor_ms / 1000,
     )
     server = grpc.server(
@@ -91,10 +96,7 @@ def start(
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
         server.add_registered_method_handlers(name, methods)
     names = [CHECKS, KNOWLEDGE, health.SERVICE_NAME]
-    checkup = health.HealthServicer(
-        experimental_non_blocking=True, experimental_thread_pool=ThreadPoolExecutor(1, "health")
-    )
-    health_pb2_grpc.add_HealthServicer_to_server(checkup, server)
+    checkup = _add_health(server)
     if settings.reflection:
         names.append(reflection.SERVICE_NAME)
         _add_reflection(server, tuple(names), stream_pool)
@@ -148,6 +150,23 @@ def _bind(server: grpc.Server, listen: str) -> str:
         raise CannotServeError(f"cannot serve on {listen}: in use, not permitted, or not an address")
     host, colon, _ = listen.rpartition(":")
     return listen if listen.startswith("unix:") or not colon else f"{host}:{port}"
+
+
+def _add_health(server: grpc.Server) -> health.HealthServicer:
+    """Health on a thread of its own: it has to answer when all others are busy."""
+    pool = ThreadPoolExecutor(1, "health")
+    servicer = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=pool)
+    answer = servicer.Check
+
+    def check_health(
+        request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        return answer(request, context)
+
+    check_health.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    servicer.Check = check_health  # type: ignore[method-assign]
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    return servicer
 
 
 def _add_reflection(server: grpc.Server, names: tuple[str, ...], pool: ThreadPoolExecutor) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from queue import SimpleQueue
 from typing import NoReturn, TypeAlias
@@ -40,44 +40,53 @@ Answer = Callable[[bytes, Tally, grpc.ServicerContext], bytes]
 _CODE_NAMES: dict[int, str] = {number: name for name, number in code_pb2.Code.items()}
 
 
-class Draining:
-    """Whether the server is stopping, and which streams to tell when it does."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._begun = False
-        self._streams: dict[int, Callable[[], None]] = {}
-
-    def begin(self) -> None:
-        """Tell every stream, once."""
-        with self._lock:
-            if self._begun:
-                return
-            self._begun = True
-            streams = list(self._streams.values())
-        for tell in streams:
-            tell()
-
-    def enter(self, stream: int, tell: Callable[[], None], most: int) -> None:
-        """Register an open stream. Raises RefusedError when it comes too late, or `most` are open."""
-        with self._lock:
-            if self._begun:
-                raise draining()
-            if len(self._streams) >= most:
-                raise refusal(Reason.OVERLOADED, "too many streams are open", retry_ms=RETRY_MS)
-            self._streams[stream] = tell
-
-    def leave(self, stream: int) -> None:
-        """Forget a stream that has ended."""
-        with self._lock:
-            self._streams.pop(stream, None)
-
-
-class _Mark(Enum):
-    """What a stream's queue may hold beside messages."""
+class Mark(Enum):
+    """What the queue of a stream may hold beside messages."""
 
     END = "the client has sent all, or is gone"
     DRAINING = "the server is stopping"
+
+
+Messages: TypeAlias = "SimpleQueue[bytes | Mark]"
+
+
+class OpenStreams:
+    """What each open stream has read and not yet answered."""
+
+    def __init__(self, most: int) -> None:
+        self._lock = threading.Lock()
+        self._most = most
+        self._draining = False
+        self._queues: set[Messages] = set()
+
+    def open(self) -> Messages:
+        """The queue of a new stream. Raises RefusedError when the server is stopping, or there are too many."""
+        queue: Messages = SimpleQueue()
+        with self._lock:
+            if self._draining:
+                raise draining()
+            if len(self._queues) >= self._most:
+                raise refusal(Reason.OVERLOADED, "too many streams are open", retry_ms=RETRY_MS)
+            self._queues.add(queue)
+        return queue
+
+    def close(self, queue: Messages) -> None:
+        """Forget a stream that has ended."""
+        with self._lock:
+            self._queues.discard(queue)
+
+    def drain(self) -> None:
+        """Let every stream end behind what it has read, and no new one begin."""
+        with self._lock:
+            if not self._draining:
+                self._draining = True
+                for queue in self._queues:
+                    queue.put(Mark.DRAINING)
+
+    def waiting(self) -> int:
+        """Messages read and not yet taken up, of all streams."""
+        with self._lock:
+            return sum(queue.qsize() for queue in self._queues)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +97,10 @@ class Gate:
     log: Log
     pool: ThreadPoolExecutor
     stream_pool: ThreadPoolExecutor
+    streams: OpenStreams
+    stopping: threading.Event
     max_waiting: int
-    max_streams: int
     deadline_floor: float
-    draining: Draining = field(default_factory=Draining)
 
     def unary(self, method: str, answer: Answer) -> Handler:
         """A method with one request and one answer."""
@@ -142,6 +151,8 @@ class Gate:
         return ask
 
     def _admit(self, context: grpc.ServicerContext) -> None:
+        if self.stopping.is_set():
+            raise draining()
         self._has_time(context)
         if self.pool._work_queue.qsize() > self.max_waiting:
             raise refusal(Reason.OVERLOADED, "too many calls are waiting", retry_ms=RETRY_MS)
@@ -154,17 +165,16 @@ class Gate:
         self, sent: Iterator[bytes], context: grpc.ServicerContext, tally: Tally, size: _Size
     ) -> Iterator[bytes]:
         """The answers in order. What was read before draining began is answered before the stream ends."""
-        read: SimpleQueue[bytes | _Mark] = SimpleQueue()
+        read = self.streams.open()
         room = threading.Semaphore(limits.STREAM_IN_FLIGHT.value)
-        self.draining.enter(id(read), lambda: read.put(_Mark.DRAINING), self.max_streams)
         # Reading waits for the client; this thread has to hear of draining meanwhile.
         threading.Thread(target=_read_ahead, args=(sent, read, room), daemon=True).start()
         try:
             while True:
                 data = read.get()
-                if data is _Mark.END:
+                if data is Mark.END:
                     return
-                if data is _Mark.DRAINING:
+                if data is Mark.DRAINING:
                     raise draining()
                 assert isinstance(data, bytes)
                 self._has_time(context)
@@ -174,7 +184,7 @@ class Gate:
                 yield answer
                 room.release()
         finally:
-            self.draining.leave(id(read))
+            self.streams.close(read)
             room.release()
 
     def _log(self, method: str, code: int, began: int, received: int, sent: int, tally: Tally) -> None:
@@ -191,14 +201,14 @@ class _Size:
     sent: int = 0
 
 
-def _read_ahead(sent: Iterator[bytes], read: SimpleQueue[bytes | _Mark], room: threading.Semaphore) -> None:
+def _read_ahead(sent: Iterator[bytes], read: Messages, room: threading.Semaphore) -> None:
     """Put what the client sends into `read`, no more than there is `room` for."""
     try:
         while True:
             room.acquire()
             read.put(next(sent))
     except Exception:  # the stream has ended, in whichever way; grpc tells by different types
-        read.put(_Mark.END)
+        read.put(Mark.END)
 
 
 def _abort(context: grpc.ServicerContext, refused: RefusedError) -> NoReturn:

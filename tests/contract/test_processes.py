@@ -1,0 +1,110 @@
+"""Servers in processes of their own: the same decision everywhere and after a restart, and an orderly end."""
+
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import json_format
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from medsafety.v1.medication_safety_service_pb2 import CheckPrescriptionRequest, CheckPrescriptionResponse
+from medsafety.v1.medication_safety_service_pb2_grpc import MedicationSafetyServiceStub
+from safety_service.engine.check import check
+from safety_service.knowledge.knowledge import Knowledge
+from safety_service.server.encode_fast import FastEncoder
+from safety_service.server.handlers import Desk, Fault, Tally, check_prescription
+
+ServerProcess = Callable[..., Any]
+
+
+def canonical(answer: CheckPrescriptionResponse) -> str:
+    """The decision as JSON with sorted keys: what may be compared and hashed."""
+    return json.dumps(json_format.MessageToDict(answer.decision), sort_keys=True)
+
+
+def test_every_process_decides_the_same(server_process: ServerProcess, request_sent: CheckPrescriptionRequest) -> None:
+    answers = []
+    for seed in ("1", "2", "2"):  # the third is the second started again
+        with (
+            server_process(PYTHONHASHSEED=seed) as (_, address),
+            grpc.insecure_channel(address) as channel,
+        ):
+            answers.append(MedicationSafetyServiceStub(channel).CheckPrescription(request_sent, timeout=30))
+
+    assert len({canonical(each) for each in answers}) == 1
+    assert answers[0].decision.alerts
+    assert len({each.decision_id for each in answers}) == 3
+    assert len({each.alert_ids[0] for each in answers}) == 3
+
+
+def test_a_year_later_the_decision_is_the_same(knowledge: Knowledge, request_sent: CheckPrescriptionRequest) -> None:
+    request_sent.as_of.year, request_sent.as_of.month, request_sent.as_of.day = 2026, 11, 2
+    faults: list[Fault] = []
+
+    def at(year: int) -> CheckPrescriptionResponse:
+        seconds = (year - 1970) * 31_556_952
+        encode = FastEncoder(knowledge).response
+        desk = Desk(knowledge, check, encode, b"key", faults.append, now_ns=lambda: seconds * 10**9)
+        return CheckPrescriptionResponse.FromString(check_prescription(desk, request_sent.SerializeToString(), Tally()))
+
+    now, later = at(2026), at(2027)
+
+    assert now.evaluated_at.seconds + 31_556_952 == later.evaluated_at.seconds
+    assert canonical(now) == canonical(later)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_server_answers_what_it_began(
+    server_process: ServerProcess, request_sent: CheckPrescriptionRequest, stop: signal.Signals
+) -> None:
+    codes: list[grpc.StatusCode] = []
+    answered = threading.Event()
+
+    with server_process("--grace-seconds", "20") as (process, address), grpc.insecure_channel(address) as channel:
+        stub = MedicationSafetyServiceStub(channel)
+
+        def keep_calling() -> None:
+            while True:
+                try:
+                    stub.CheckPrescription(request_sent, timeout=30)
+                except grpc.RpcError as error:
+                    codes.append(error.code())
+                    return
+                codes.append(grpc.StatusCode.OK)
+                answered.set()
+
+        callers = [threading.Thread(target=keep_calling) for _ in range(4)]
+        for each in callers:
+            each.start()
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        assert answered.wait(30)
+        process.send_signal(stop)
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        watch.cancel()
+        for each in callers:
+            each.join(30)
+
+        assert process.wait(30) == 0
+        said = [json.loads(line)["event"] for line in process.stdout or ()]
+
+    assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+    assert codes.count(grpc.StatusCode.UNAVAILABLE) == 4
+    assert said[-1] == "stopped"
+    assert "draining" in said
+    assert "fault" not in said
+
+
+def test_a_port_in_use_is_an_error_and_not_shared(server_process: ServerProcess) -> None:
+    with server_process() as (process, address):
+        command = [*process.args[:-1], address]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False, text=True)
+
+    assert done.returncode != 0
+    assert address in done.stdout + done.stderr
