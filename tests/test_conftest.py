@@ -23,9 +23,7 @@ SKIPPING_TESTS = """
 """
 
 
-def test_names_each_skip_with_its_reason_at_the_end(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_each_skip_with_its_reason_at_the_end(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("STRICT", raising=False)
     _copy_conftest(pytester)
     pytester.makepyfile(test_some=SKIPPING_TESTS)
@@ -38,9 +36,7 @@ def test_names_each_skip_with_its_reason_at_the_end(
     ]
 
 
-def test_strict_turns_a_skip_into_a_failure(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_strict_turns_a_skip_into_a_failure(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRICT", "1")
     _copy_conftest(pytester)
     pytester.makepyfile(test_some=SKIPPING_TESTS)
@@ -50,9 +46,7 @@ def test_strict_turns_a_skip_into_a_failure(
     result.stdout.fnmatch_lines(["skipped, which STRICT forbids: needs no_such_tool either"])
 
 
-def test_strict_fails_a_module_that_skips_itself(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_strict_fails_a_module_that_skips_itself(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRICT", "1")
     _copy_conftest(pytester)
     pytester.makepyfile(test_some='import pytest\npytest.skip("needs no_such_tool", allow_module_level=True)')
