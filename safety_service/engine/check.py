@@ -22,6 +22,7 @@ from safety_service.domain import (
     NotProcessed,
     Overall,
     PathwayStep,
+    Renal,
     Severity,
 )
 from safety_service.engine.explain import MOST_TOLD, Telling, explain, why_missing
@@ -45,6 +46,7 @@ from safety_service.rules.meaning import Truth, meaning, open_facts
 from safety_service.rules.vocabulary import EITHER, NO, SLOTS, YES
 
 DEFAULT_FINGERPRINT_KEY = b"medsafety"
+NOTHING_RENAL = Renal()
 _OPEN = CheckStatus.NOT_EVALUATED
 _NO_ANSWER = (CheckStatus.NOT_EVALUATED, CheckStatus.ERROR)
 
@@ -401,8 +403,28 @@ def _normalized(order: Order, facts: LineFacts | None) -> NormalizedOrder:
         course_days_low=given.course_low if given.source else None,
         course_days_high=given.course_high if given.source and given.course_high != ENDLESS else None,
         new_start=facts.new_start if facts is not None else Answer.UNKNOWN,
-        notes=order.notes,
+        notes=(*order.notes, *_unread(order)),
     )
+
+
+def _unread(order: Order) -> tuple[str, ...]:
+    """What was sent and no check of this release reads, and what an order without a relaxant was not checked for."""
+    prescription, patient = order.request.prescription, order.request.patient
+    structured = prescription.dose_high is not None and prescription.frequency is not None and order.supply.source
+    sent = {
+        "prescription.dosage_text": bool(prescription.dosage_text) and not structured,
+        "patient.sex": bool(patient.sex),
+        "patient.pregnant": bool(patient.pregnant),
+        "patient.lactating": bool(patient.lactating),
+        "patient.renal": patient.renal != NOTHING_RENAL,
+        "patient.allergies": bool(patient.allergies.items),
+        "prior_overrides": bool(order.request.prior_overrides),
+    }
+    unread = ", ".join([path for path, was_sent in sent.items() if was_sent])
+    notes = [f"sent, and read by no check of this release: {unread}"] if unread else []
+    if not order.relaxant:
+        notes.append("the order holds no muscle relaxant: it was checked only against relaxants the patient takes")
+    return tuple(notes)
 
 
 def interpreted(program: Program, values: list[int]) -> tuple[int, int, int]:

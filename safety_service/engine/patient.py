@@ -240,50 +240,61 @@ def _points(value: float, cuts: tuple[float, float]) -> int:
 
 
 def _labs(labs: Listed[LabResult], as_of: int, window: int, values: list[int]) -> None:
-    known = [each for each in labs.items if each.on is None or each.on <= as_of]
+    """Puts how old the liver tests are, and how high the latest of each is within `window` days."""
+    age = [HIGHEST] * len(LiverTest)  # of the latest dated result of each test
+    undated = [False] * len(LiverTest)
+    low = [0] * len(LiverTest)  # percent of the limit on that day; several results of one day make a range
+    high = [0] * len(LiverTest)
+    for each in labs.items:
+        if each.on is None:
+            undated[each.test] = True
+        elif each.on <= as_of:
+            days = as_of - each.on
+            if days <= age[each.test]:
+                lowest, highest = _percent(each)
+                again = days == age[each.test]
+                low[each.test] = min(low[each.test], lowest) if again else lowest
+                high[each.test] = max(high[each.test], highest) if again else highest
+                age[each.test] = days
     complete = labs.is_complete
-    if not known:
-        since_any = (HIGHEST, HIGHEST) if complete else (LOWEST, HIGHEST)
-        percent_of_any = (0, 0) if complete else (0, HIGHEST)
-        put_number(values, "days_since_aminotransferases", *since_any)
-        put_number(values, "days_since_liver_panel", *since_any)
-        put_number(values, "alt_percent_of_limit", *percent_of_any)
-        put_number(values, "liver_tests_percent_of_limit", *percent_of_any)
-        return
-
-    def since(*tests: LiverTest) -> tuple[int, int]:
-        days = [(0, HIGHEST) if each.on is None else (as_of - each.on,) * 2 for each in known if each.test in tests]
-        if not days:
-            return (HIGHEST, HIGHEST) if complete else (LOWEST, HIGHEST)
-        low = min(low for low, _ in days) if complete else 0
-        return low, min(high for _, high in days)
-
-    def percent(test: LiverTest) -> tuple[int, int]:
-        """The latest result within the window, in percent of its limit, rounded up; 0 when there is surely none."""
-        recent = [each for each in known if each.test is test and (each.on is None or as_of - each.on <= window)]
-        if not recent:
-            return (0, 0) if complete else (0, HIGHEST)
-        if any(each.on is None for each in recent):
-            return 0, HIGHEST
-        latest_day = max(each.on for each in recent if each.on is not None)
-        low, high = HIGHEST, 0
-        for each in recent:
-            if each.on == latest_day:
-                limit = each.upper_limit
-                if limit is None or not limit.unit or limit.unit != each.value.unit or limit.value <= 0:
-                    return 0, HIGHEST
-                ratio = math.ceil(each.value.value / limit.value * 100 - 1e-9)
-                low, high = min(low, ratio), max(high, ratio)
-        return low, high
-
-    by_test = {test: percent(test) for test in (LiverTest.ALT, LiverTest.AST, LiverTest.ALP, LiverTest.BILIRUBIN)}
-    aminotransferases = since(LiverTest.ALT, LiverTest.AST)
-    panel = [aminotransferases, since(LiverTest.ALP), since(LiverTest.BILIRUBIN)]
-    highest = max(low for low, _ in by_test.values()), max(high for _, high in by_test.values())
+    tested = undated[LiverTest.ALT] or undated[LiverTest.AST]
+    aminotransferases = _since(min(age[LiverTest.ALT], age[LiverTest.AST]), tested, complete)
+    alp = _since(age[LiverTest.ALP], undated[LiverTest.ALP], complete)
+    bilirubin = _since(age[LiverTest.BILIRUBIN], undated[LiverTest.BILIRUBIN], complete)
     put_number(values, "days_since_aminotransferases", *aminotransferases)
-    put_number(values, "days_since_liver_panel", max(low for low, _ in panel), max(high for _, high in panel))
-    put_number(values, "alt_percent_of_limit", *by_test[LiverTest.ALT])
-    put_number(values, "liver_tests_percent_of_limit", *highest)
+    put_number(
+        values,
+        "days_since_liver_panel",
+        max(aminotransferases[0], alp[0], bilirubin[0]),
+        max(aminotransferases[1], alp[1], bilirubin[1]),
+    )
+    highest_low = highest_high = 0
+    for test in (LiverTest.ALT, LiverTest.AST, LiverTest.ALP, LiverTest.BILIRUBIN):
+        test_low = low[test] if age[test] <= window and not undated[test] else 0
+        test_high = high[test] if age[test] <= window else 0
+        if undated[test] or not complete:
+            test_high = HIGHEST
+        if test is LiverTest.ALT:
+            put_number(values, "alt_percent_of_limit", test_low, test_high)
+        highest_low = max(highest_low, test_low)
+        highest_high = max(highest_high, test_high)
+    put_number(values, "liver_tests_percent_of_limit", highest_low, highest_high)
+
+
+def _since(age: int, undated: bool, complete: bool) -> tuple[int, int]:
+    """Days since a result: a list that is not complete, or a result without a date, may hide a later one."""
+    if complete and not undated:
+        return age, age
+    return (LOWEST if age == HIGHEST and not undated else 0), age
+
+
+def _percent(result: LabResult) -> tuple[int, int]:
+    """A result in percent of the limit sent with it, rounded up; open when no limit in the same unit was sent."""
+    limit = result.upper_limit
+    if limit is None or not limit.unit or limit.unit != result.value.unit or limit.value <= 0:
+        return 0, HIGHEST
+    percent = math.ceil(result.value.value / limit.value * 100 - 1e-9)
+    return percent, percent
 
 
 # --- back pain and care ------------------------------------------------------------------------------------------

@@ -66,8 +66,7 @@ def python_source(conditions: Sequence[Condition]) -> str:
         if applies is not None:
             lines.append(f"    if {possibly(applies)}:")
             pad = "        "
-        for i in range(at, end):
-            lines += _condition(conditions[i], 1 << i, pad)
+        lines += _conditions(conditions, range(at, end), pad)
         if applies is not None:
             lines += ["    else:", f"        n |= {(1 << end) - (1 << at)}"]
         at = end
@@ -75,17 +74,34 @@ def python_source(conditions: Sequence[Condition]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _conditions(conditions: Sequence[Condition], which: range, pad: str) -> list[str]:
+    """Conditions that begin with the same test share it: most end there."""
+    groups: dict[str, list[int]] = {}
+    for i in which:
+        groups.setdefault(possibly(_parts(conditions[i].when)[0]), []).append(i)
+    lines = []
+    for first, members in groups.items():
+        lines.append(f"{pad}if {first}:")
+        for i in members:
+            lines += _condition(conditions[i], 1 << i, pad + "    ")
+    return lines
+
+
 def _condition(condition: Condition, bit: int, pad: str) -> list[str]:
+    """What is left of one condition once its first test is possibly true."""
     sure = definitely(condition.when)
     if condition.applies is not None:
         sure = _join(" and ", [definitely(condition.applies), sure])
-    return [
-        f"{pad}if {possibly(condition.when)}:",
-        f"{pad}    if {sure}:",
-        f"{pad}        t |= {bit}",
-        f"{pad}    else:",
-        f"{pad}        u |= {bit}",
-    ]
+    lines = []
+    rest = _parts(condition.when)[1:]
+    if rest:
+        lines.append(f"{pad}if {_join(' and ', [possibly(part) for part in rest])}:")
+        pad += "    "
+    return [*lines, f"{pad}if {sure}:", f"{pad}    t |= {bit}", f"{pad}else:", f"{pad}    u |= {bit}"]
+
+
+def _parts(tree: Tree) -> tuple[Tree, ...]:
+    return tree.parts if isinstance(tree, And) and tree.parts else (tree,)
 
 
 def definitely(tree: Tree) -> str:

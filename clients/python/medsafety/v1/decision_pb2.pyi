@@ -604,7 +604,7 @@ class Threshold(_message.Message):
     fact: _builtins.str
     """Name of the fact that was compared. Always set."""
     comparison: _builtins.str
-    """The comparison that held: ">", ">=", "<", "<=", "==" or "!=". Always set."""
+    """The comparison that held: ">", ">=", "<", "<=", "==", "!=", or "in" for a set of values. Always set."""
     value: _builtins.str
     """The limit, printable. Always set."""
     unit: _builtins.str

@@ -131,7 +131,7 @@ class KnowledgeInfo(_message.Message):
     """The least reviewed part decides. Not set in BRIEF decisions."""
     @_builtins.property
     def effective_date(self) -> _date_pb2.Date:
-        """Day from which it holds. Absent in BRIEF decisions."""
+        """Day from which it holds. Absent in BRIEF decisions, and while the knowledge names none."""
 
     def __init__(
         self,

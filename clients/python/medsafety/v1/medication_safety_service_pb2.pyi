@@ -59,7 +59,7 @@ class CheckPrescriptionRequest(_message.Message):
     EXPECTED_KNOWLEDGE_DIGEST_FIELD_NUMBER: _builtins.int
     PRIOR_OVERRIDES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """The client's id of this request, echoed in the answer and in logs; at most 64 printable ASCII characters, no
+    """The client's id of this request, echoed in the answer, never logged; at most 64 printable ASCII characters, no
     patient data. Empty: none is echoed.
     """
     view: _common_pb2.View.ValueType
