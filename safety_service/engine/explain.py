@@ -196,7 +196,8 @@ def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: 
 
     message = clause.says.render(place).strip()
     citation = clause.statement.citation
-    if citation.read_as == "secondary" and citation.authority == "label":
+    unread = citation.read_as == "secondary" and citation.authority == "label"
+    if unread and "not read in the label" not in message.lower():
         message += " (Not read in the label; a secondary source attributes it.)"
     return AlertWords(
         rule_id=rule.rule.id,

@@ -56,25 +56,21 @@ def generate(conditions: Sequence[Condition], name: str) -> tuple[Answerer, str]
 def python_source(conditions: Sequence[Condition]) -> str:
     """The text of the generated function."""
     lines = ["def answer(v):", "    t = u = n = 0"]
-    at = 0
-    while at < len(conditions):
-        applies = conditions[at].applies
-        end = at
-        while end < len(conditions) and conditions[end].applies == applies:
-            end += 1
-        pad = "    "
-        if applies is not None:
+    groups: dict[Tree | None, list[int]] = {}
+    for i, condition in enumerate(conditions):
+        groups.setdefault(condition.applies, []).append(i)
+    for applies, members in groups.items():
+        if applies is None:
+            lines += _conditions(conditions, members, "    ")
+        else:
             lines.append(f"    if {possibly(applies)}:")
-            pad = "        "
-        lines += _conditions(conditions, range(at, end), pad)
-        if applies is not None:
-            lines += ["    else:", f"        n |= {(1 << end) - (1 << at)}"]
-        at = end
+            lines += _conditions(conditions, members, "        ")
+            lines += ["    else:", f"        n |= {sum(1 << i for i in members)}"]
     lines.append("    return t, u, n")
     return "\n".join(lines) + "\n"
 
 
-def _conditions(conditions: Sequence[Condition], which: range, pad: str) -> list[str]:
+def _conditions(conditions: Sequence[Condition], which: Sequence[int], pad: str) -> list[str]:
     """Conditions that begin with the same test share it: most end there."""
     groups: dict[str, list[int]] = {}
     for i in which:

@@ -6,9 +6,13 @@ patient. A log that cannot be written never fails a call.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import sys
+import threading
+import time
+from queue import SimpleQueue
 from typing import Any, Protocol, TextIO
 
 import orjson
@@ -17,6 +21,7 @@ from structlog.typing import EventDict, WrappedLogger
 
 from safety_service.server.handlers import Fault, Tally
 
+GATHER_SECONDS = 0.02  # lines of so long are written together
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -29,17 +34,39 @@ class Log(Protocol):
 
 
 class _Lines:
-    """Writes whole lines; a reader that has gone is no reason to fail."""
+    """Writes whole lines, many at once, on a thread of its own: a write gives up the interpreter, which a call in
+    flight would pay for. A reader that has gone is no reason to fail. What a killed process had not written is lost.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._waiting: SimpleQueue[str | None] = SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="log", daemon=True)
+        self._writer.start()
+        atexit.register(self.close)
 
     def msg(self, line: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(f"{line}\n")
-            self._stream.flush()
+        self._waiting.put(line)
 
     debug = info = warning = error = msg
+
+    def close(self) -> None:
+        """Write what is waiting."""
+        self._waiting.put(None)
+        self._writer.join(timeout=5)
+
+    def _write(self) -> None:
+        more = True
+        while more:
+            lines = [self._waiting.get()]
+            while not self._waiting.empty():
+                lines.append(self._waiting.get())
+            more = None not in lines
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write("".join([f"{line}\n" for line in lines if line is not None]))
+                self._stream.flush()
+            if more:
+                time.sleep(GATHER_SECONDS)
 
 
 def open_log(level: str, style: str, stream: TextIO | None = None) -> Log:

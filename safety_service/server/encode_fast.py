@@ -39,8 +39,8 @@ class FastEncoder:
         self._links = {each: encode.encode_care_link(options[each], sources).SerializeToString() for each in options}
         # By identity: an alert carries the words that the engine remembers, most checks are the knowledge's own.
         self._words: dict[tuple[int, bool, bool, int], tuple[domain.AlertWords, bytes]] = {}
-        self._ready: dict[int, tuple[domain.Check, bytes]] = {
-            id(each): (each, _checks([encode.encode_check(each)])) for each in _ready_checks(knowledge)
+        self._ready: dict[int, bytes] = {
+            id(each): _checks([encode.encode_check(each)]) for each in _ready_checks(knowledge)
         }
         self._linked = lru_cache(_KEPT)(self._link_run)
         self._optioned = lru_cache(_KEPT)(self._option_run)
@@ -138,17 +138,10 @@ class FastEncoder:
 
     def _checked(self, checks: Iterable[domain.Check], full: bool) -> bytes:
         """The checks of an answer, as a decision that holds nothing else."""
-        ready = self._ready
-        parts = []
-        for check in checks:
-            if not full and check.status in _UNTOLD_IN_BRIEF:
-                continue
-            kept = ready.get(id(check))
-            if kept is not None and kept[0] is check:
-                parts.append(kept[1])
-            else:
-                parts.append(_checks([encode.encode_check(check)]))
-        return b"".join(parts)
+        if not full:
+            checks = [each for each in checks if each.status not in _UNTOLD_IN_BRIEF]
+        ready = self._ready.get  # by identity is safe: the knowledge keeps these very checks as long as this encoder
+        return b"".join([ready(id(each)) or _checks([encode.encode_check(each)]) for each in checks])
 
     def _link_run(self, option_ids: tuple[str, ...]) -> bytes:
         return AlertParts(care_options=[self._links[each] for each in option_ids]).SerializeToString()
