@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from enum import IntEnum
 from fractions import Fraction
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from google.protobuf.message import Message
 from google.type import date_pb2
@@ -57,21 +57,21 @@ def _numbers(enum: type[E]) -> dict[int, E]:
     return {each.value: each for each in enum}
 
 
-_ANSWER = _numbers(domain.Answer)
-_COMPLETENESS = _numbers(domain.Completeness)
-_CONDITION_STATUS = _numbers(domain.ConditionStatus)
-_RECORD_STATUS = _numbers(domain.RecordStatus)
-_RECORD_KIND = _numbers(domain.RecordKind)
-_TREATMENT_STATUS = _numbers(domain.TreatmentStatus)
-_SEX = _numbers(domain.Sex)
+ANSWER = _numbers(domain.Answer)
+COMPLETENESS = _numbers(domain.Completeness)
+CONDITION_STATUS = _numbers(domain.ConditionStatus)
+RECORD_STATUS = _numbers(domain.RecordStatus)
+RECORD_KIND = _numbers(domain.RecordKind)
+TREATMENT_STATUS = _numbers(domain.TreatmentStatus)
+SEX = _numbers(domain.Sex)
 _GRADE = _numbers(domain.HepaticGrade)
 _CLASS = _numbers(domain.ChildPughClass)
 _ASCITES = _numbers(domain.Ascites)
 _ENCEPHALOPATHY = _numbers(domain.Encephalopathy)
 _LIVER_TEST = _numbers(domain.LiverTest)
 _CARE_OUTCOME = _numbers(domain.CareOutcome)
-_VIEW = _numbers(domain.View)
-_ORDER_KIND = {
+VIEW = _numbers(domain.View)
+ORDER_KIND = {
     domain.RecordKind.UNSPECIFIED.value: domain.RecordKind.ORDER,
     domain.RecordKind.ORDER.value: domain.RecordKind.ORDER,
     domain.RecordKind.DISPENSING.value: domain.RecordKind.DISPENSING,
@@ -114,6 +114,16 @@ _NO_RENAL = domain.Renal()
 _NO_PATIENT = domain.Patient()
 
 
+class Received(NamedTuple):
+    """What one request asks, in which view, and of which policy and knowledge ("" = those in use)."""
+
+    request: domain.CheckRequest
+    request_id: str
+    view: domain.View
+    policy: str
+    knowledge_digest: str
+
+
 class InvalidRequestError(Exception):
     """A request that cannot be understood: every violation as (path, reason). Reasons repeat nothing that was sent."""
 
@@ -123,34 +133,35 @@ class InvalidRequestError(Exception):
         self.only_too_many = only_too_many
 
 
-def decode(sent: medication_safety_service_pb2.CheckPrescriptionRequest, today: int) -> domain.CheckRequest:
-    """The request as the engine takes it; `today` is the server's UTC day. Raises InvalidRequestError."""
-    reading = _Reading()
+def decode(sent: medication_safety_service_pb2.CheckPrescriptionRequest, today: int) -> Received:
+    """What is asked; `today` is the server's UTC day. Raises InvalidRequestError."""
+    reading = Reading()
     request = reading.request(sent, today)
     if reading.wrong:
         raise InvalidRequestError(reading.wrong, reading.too_many == len(reading.wrong))
-    return request
+    return Received(request, sent.request_id, domain.View(sent.view), sent.policy, sent.expected_knowledge_digest)
 
 
 def decode_medication(sent: medication_pb2.Medication, path: str) -> domain.Medication:
     """A medication by itself. Raises InvalidRequestError, also when there is neither code nor text."""
-    reading = _Reading()
+    reading = Reading()
     medication = reading.medication(sent, path)
-    if not _names_something(medication):
+    if not names_something(medication):
         reading.wrong.append((path, "a code or a text is required"))
     if reading.wrong:
         raise InvalidRequestError(reading.wrong, reading.too_many == len(reading.wrong))
     return medication
 
 
-def _names_something(medication: domain.Medication) -> bool:
+def names_something(medication: domain.Medication) -> bool:
+    """Whether a code or a text is there at all."""
     if medication.text.strip():
         return True
     return any(each.code.strip() or each.display.strip() for each in medication.codings)
 
 
-class _Reading:
-    """One request being read: what is wrong with it, what cannot be used, and the first day a date may have."""
+class Reading:
+    """A request, or a part of one, being read: what is wrong with it, what cannot be used, the first day of a date."""
 
     __slots__ = ("first_day", "skipped", "too_many", "wrong")
 
@@ -169,7 +180,7 @@ class _Reading:
             len(request_id) > limits.REQUEST_ID.value or not request_id.isascii() or not request_id.isprintable()
         ):
             wrong.append(("request_id", f"at most {limits.REQUEST_ID.value} printable ASCII characters"))
-        if sent.view not in _VIEW:
+        if sent.view not in VIEW:
             self.enum(domain.View, "view")
         if len(sent.policy) > _NAME:
             self.long("policy", _NAME)
@@ -241,11 +252,11 @@ class _Reading:
         medication = _NO_MEDICATION
         if _has(sent, "medication"):
             medication = self.medication(sent.medication, "prescription.medication")
-        if not _names_something(medication):
+        if not names_something(medication):
             wrong.append(("prescription.medication", "a code or a text is required"))
         dose_low, dose_high = self.dose(sent, path)
         frequency = self.frequency(sent.frequency, path) if _has(sent, "frequency") else None
-        as_needed = _ANSWER.get(sent.as_needed)
+        as_needed = ANSWER.get(sent.as_needed)
         if as_needed is None:
             as_needed = self.enum(domain.Answer, "prescription.as_needed")
         ordered_on = self.day(sent.ordered_on, path, ".ordered_on") if _has(sent, "ordered_on") else None
@@ -259,10 +270,10 @@ class _Reading:
         refills = self.refills(sent.refills, path) if _has(sent, "refills") else None
         quantity = self.quantity(sent.quantity, limits.FILL, path, ".quantity") if _has(sent, "quantity") else None
         indications = self.indications(sent.indications, path) if sent.indications else ()
-        status = _TREATMENT_STATUS.get(sent.treatment_status)
+        status = TREATMENT_STATUS.get(sent.treatment_status)
         if status is None:
             status = self.enum(domain.TreatmentStatus, "prescription.treatment_status")
-        kind = _ORDER_KIND.get(sent.kind)
+        kind = ORDER_KIND.get(sent.kind)
         if kind is None:
             kind = domain.RecordKind.ORDER
             wrong.append(("prescription.kind", "must be ORDER or DISPENSING, or not sent"))
@@ -271,7 +282,7 @@ class _Reading:
         if len(sent.route) > _NAME:
             self.long("prescription.route", _NAME)
         last_dose = self.quantity(sent.last_dose, limits.DOSE, path, ".last_dose") if _has(sent, "last_dose") else None
-        benefit = _ANSWER.get(sent.benefit_documented)
+        benefit = ANSWER.get(sent.benefit_documented)
         if benefit is None:
             benefit = self.enum(domain.Answer, "prescription.benefit_documented")
         if len(sent.prescriber_id) > _NAME:
@@ -310,7 +321,7 @@ class _Reading:
             medication = self.medication(sent.medication, path, ".medication")
         dose_low, dose_high = self.dose(sent, path)
         frequency = self.frequency(sent.frequency, path) if _has(sent, "frequency") else None
-        as_needed = _ANSWER.get(sent.as_needed)
+        as_needed = ANSWER.get(sent.as_needed)
         if as_needed is None:
             as_needed = self.enum(domain.Answer, f"{path}.as_needed")
         known_on = self.day(sent.known_on, path, ".known_on") if _has(sent, "known_on") else None
@@ -323,10 +334,10 @@ class _Reading:
         refills = self.refills(sent.refills, path) if _has(sent, "refills") else None
         quantity = self.quantity(sent.quantity, limits.FILL, path, ".quantity") if _has(sent, "quantity") else None
         indications = self.indications(sent.indications, path) if sent.indications else ()
-        status = _RECORD_STATUS.get(sent.status)
+        status = RECORD_STATUS.get(sent.status)
         if status is None:
             status = self.enum(domain.RecordStatus, f"{path}.status")
-        kind = _RECORD_KIND.get(sent.kind)
+        kind = RECORD_KIND.get(sent.kind)
         if kind is None:
             kind = self.enum(domain.RecordKind, f"{path}.kind")
         return _record(
@@ -377,12 +388,16 @@ class _Reading:
             return fixed, fixed
         if not _has(sent, "dose_range"):
             return None, None
-        sent_range = sent.dose_range
+        return self.dose_range(sent.dose_range, path)
+
+    def dose_range(
+        self, sent: medication_pb2.DoseRange, path: str
+    ) -> tuple[domain.Quantity | None, domain.Quantity | None]:
         low = high = None
-        if _has(sent_range, "low"):
-            low = self.quantity(sent_range.low, limits.DOSE, path, ".dose_range.low")
-        if _has(sent_range, "high"):
-            high = self.quantity(sent_range.high, limits.DOSE, path, ".dose_range.high")
+        if _has(sent, "low"):
+            low = self.quantity(sent.low, limits.DOSE, path, ".dose_range.low")
+        if _has(sent, "high"):
+            high = self.quantity(sent.high, limits.DOSE, path, ".dose_range.high")
         if low is not None and high is not None and low.unit == high.unit and low.value > high.value:
             self.wrong.append((f"{path}.dose_range", "low must not be above high"))
         return low, high
@@ -488,7 +503,7 @@ class _Reading:
             self.long(f"{path}.text", _TEXT)
         if len(record_id) > _NAME:
             self.long(f"{path}.id", _NAME)
-        status = _CONDITION_STATUS.get(sent.status)
+        status = CONDITION_STATUS.get(sent.status)
         if status is None:
             status = self.enum(domain.ConditionStatus, f"{path}.status")
         onset = self.day(sent.onset, path, ".onset") if _has(sent, "onset") else None
@@ -505,7 +520,7 @@ class _Reading:
             age = sent.age_years
             if not 0 <= age <= limits.AGE.value:
                 self.wrong.append(("patient.age_years", f"must be 0 to {limits.AGE.value}"))
-        sex = _SEX.get(sent.sex)
+        sex = SEX.get(sent.sex)
         if sex is None:
             sex = self.enum(domain.Sex, "patient.sex")
         conditions, records, allergies, care = _NO_CONDITIONS, _NO_RECORDS, _NO_ALLERGIES, _NO_CARE
@@ -571,7 +586,7 @@ class _Reading:
             path = f"patient.allergies.items[{i}]"
             if len(each.id) > _NAME:
                 self.long(f"{path}.id", _NAME)
-            status = _CONDITION_STATUS.get(each.status)
+            status = CONDITION_STATUS.get(each.status)
             if status is None:
                 status = self.enum(domain.ConditionStatus, f"{path}.status")
             substance = _NO_MEDICATION
@@ -713,11 +728,11 @@ class _Reading:
         self.wrong.append((path, f"the year must be {limits.YEAR_FIRST.value} to {limits.YEAR_LAST.value}"))
 
     def answer(self, number: int, path: str) -> domain.Answer:
-        answer = _ANSWER.get(number)
+        answer = ANSWER.get(number)
         return self.enum(domain.Answer, path) if answer is None else answer
 
     def completeness(self, number: int, path: str) -> domain.Completeness:
-        found = _COMPLETENESS.get(number)
+        found = COMPLETENESS.get(number)
         return self.enum(domain.Completeness, f"{path}.completeness") if found is None else found
 
     def enum(self, enum: type[E], path: str) -> E:

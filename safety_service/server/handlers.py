@@ -11,17 +11,17 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
 from medsafety.internal.v1 import wire_pb2
-from medsafety.v1 import common_pb2, medication_safety_service_pb2
+from medsafety.v1 import medication_safety_service_pb2
 from safety_service.domain import CheckRequest, Decision, View
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.server import limits
-from safety_service.server.decode import InvalidRequestError, decode, prefixed
+from safety_service.server.decode import InvalidRequestError, Received, decode, prefixed
 from safety_service.server.encode import uuid4_bytes
 from safety_service.server.errors import Reason, RefusedError, internal, invalid, malformed, refusal, too_large
 
@@ -75,32 +75,36 @@ class Tally:
 
 def check_prescription(desk: Desk, data: bytes, tally: Tally) -> bytes:
     """CheckPrescription. Raises RefusedError."""
-    sent = parsed(Sent, data)
-    answer = guarded(desk, lambda: _check(desk, sent, View.FULL, "", tally))
+    _small_enough(data)
+    answer = guarded(desk, lambda: _answer(desk, _received(desk, data, ""), View.FULL, tally))
     if len(answer) > limits.ANSWER_BYTES.value:
         raise too_large("the answer", len(answer), limits.ANSWER_BYTES.value)
     return answer
 
 
-def _check(desk: Desk, sent: Sent, default_view: View, prefix: str, tally: Tally) -> bytes:
-    """A serialised CheckPrescriptionResponse. Paths of violations start with `prefix`."""
-    now_ns = desk.now_ns()
+def _received(desk: Desk, data: bytes, prefix: str) -> Received:
+    """A serialised CheckPrescriptionRequest, understood. Paths of violations start with `prefix`."""
+    sent = _parsed(Sent, data)
     try:
-        request = decode(sent, now_ns // _NS_PER_DAY)
+        return decode(sent, desk.now_ns() // _NS_PER_DAY)
     except InvalidRequestError as error:
         raise invalid(prefixed(error.violations, prefix), error.only_too_many) from None
+
+
+def _answer(desk: Desk, received: Received, default_view: View, tally: Tally) -> bytes:
+    """A serialised CheckPrescriptionResponse."""
     knowledge = desk.knowledge
-    if sent.policy and sent.policy != knowledge.policy.id:
+    if received.policy and received.policy != knowledge.policy.id:
         raise refusal(Reason.UNKNOWN_POLICY, "no such policy; GetKnowledge lists those there are")
-    if sent.expected_knowledge_digest and sent.expected_knowledge_digest != knowledge.digest:
+    if received.knowledge_digest and received.knowledge_digest != knowledge.digest:
         in_use = {"knowledge_digest": knowledge.digest}
         raise refusal(Reason.KNOWLEDGE_MISMATCH, "the knowledge in use has another digest", metadata=in_use)
-    decision = desk.engine(knowledge, request, desk.fingerprint_key)
+    decision = desk.engine(knowledge, received.request, desk.fingerprint_key)
     tally.answers += 1
     tally.alerts += len(decision.alerts)
     tally.overall = decision.overall.name
-    view = View(sent.view) if sent.view else default_view
-    return desk.encode(decision, view, sent.request_id, uuid4_bytes(desk.random(16)), now_ns)
+    decision_id = uuid4_bytes(desk.random(16))
+    return desk.encode(decision, received.view or default_view, received.request_id, decision_id, desk.now_ns())
 
 
 # --- many prescriptions ------------------------------------------------------------------------------------------
@@ -112,15 +116,15 @@ def check_batch(desk: Desk, data: bytes, tally: Tally, may_go_on: Callable[[], N
     sent = parsed(wire_pb2.BatchCheckPrescriptionsResponseParts, data).items
     if len(sent) > limits.BATCH_ITEMS.value:
         raise invalid([("items", f"at most {limits.BATCH_ITEMS.value} items")], True)
-    requests = [_item(each) for each in sent]
-    full = sum(each is not None and each.view == common_pb2.VIEW_FULL for each in requests)
+    items = [_item(desk, each, f"items[{i}].") for i, each in enumerate(sent)]
+    full = sum(isinstance(each, Received) and each.view is View.FULL for each in items)
     if full > limits.BATCH_FULL_ITEMS.value:
         raise invalid([("items", f"at most {limits.BATCH_FULL_ITEMS.value} items with VIEW_FULL")], True)
     results: list[bytes] = []
     size = 0
-    for i, request in enumerate(requests):
+    for item in items:
         may_go_on()
-        results.append(_result(desk, request, View.BRIEF, f"items[{i}].", tally))
+        results.append(_result(desk, item, View.BRIEF, tally))
         size += len(results[-1]) + 4
         if size > limits.ANSWER_BYTES.value:
             raise too_large("the answer", size, limits.ANSWER_BYTES.value)
@@ -129,41 +133,55 @@ def check_batch(desk: Desk, data: bytes, tally: Tally, may_go_on: Callable[[], N
 
 def check_stream_item(desk: Desk, data: bytes, tally: Tally) -> bytes:
     """The answer to one message of StreamCheckPrescriptions; a refusal is an answer too."""
+    item: Received | _Refused
     try:
         sent = parsed(medication_safety_service_pb2.StreamCheckPrescriptionsRequest, data)
         if not sent.HasField("item"):
             raise invalid([("item", "required")], False)
     except RefusedError as refused:
-        result = _error_result("", refused.status, tally)
+        item = _Refused("", refused.status)
     else:
-        result = _result(desk, sent.item, View.FULL, "item.", tally)
+        item = _item(desk, sent.item.SerializeToString(), "item.")
+    result = _result(desk, item, View.FULL, tally)
     return wire_pb2.StreamCheckPrescriptionsResponseParts(result=result).SerializeToString()
 
 
-def _item(data: bytes) -> Sent | None:
-    """An item of a batch, None when it cannot be read."""
-    try:
-        return Sent.FromString(data)
-    except DecodeError:
-        return None
+class _Refused(NamedTuple):
+    """An item that is not answered."""
+
+    request_id: str
+    error: status_pb2.Status
 
 
-def _result(desk: Desk, sent: Sent | None, default_view: View, prefix: str, tally: Tally) -> bytes:
-    """A serialised CheckResult; `sent` None is an item that could not be read."""
-    if sent is None:
-        return _error_result("", malformed().status, tally)
+def _item(desk: Desk, data: bytes, prefix: str) -> Received | _Refused:
+    """An item of a batch or stream, understood or refused."""
     try:
-        answer = guarded(desk, lambda: _check(desk, sent, default_view, prefix, tally))
+        return guarded(desk, lambda: _received(desk, data, prefix))
     except RefusedError as refused:
-        return _error_result(sent.request_id, refused.status, tally)
-    head = medication_safety_service_pb2.CheckResult(request_id=sent.request_id).SerializeToString()
-    return head + wire_pb2.CheckResultParts(response=answer).SerializeToString()
+        return _Refused(_echo(data), refused.status)
 
 
-def _error_result(request_id: str, error: status_pb2.Status, tally: Tally) -> bytes:
+def _echo(data: bytes) -> str:
+    """The request id of an item that is refused, if it can be read."""
+    try:
+        return Sent.FromString(data).request_id[: limits.REQUEST_ID.value]
+    except DecodeError:
+        return ""
+
+
+def _result(desk: Desk, item: Received | _Refused, default_view: View, tally: Tally) -> bytes:
+    """A serialised CheckResult."""
+    if isinstance(item, Received):
+        try:
+            received = item
+            answer = guarded(desk, lambda: _answer(desk, received, default_view, tally))
+        except RefusedError as refused:
+            item = _Refused(item.request_id, refused.status)
+        else:
+            head = medication_safety_service_pb2.CheckResult(request_id=item.request_id).SerializeToString()
+            return head + wire_pb2.CheckResultParts(response=answer).SerializeToString()
     tally.errors += 1
-    echo = request_id[: limits.REQUEST_ID.value]
-    return medication_safety_service_pb2.CheckResult(request_id=echo, error=error).SerializeToString()
+    return medication_safety_service_pb2.CheckResult(request_id=item.request_id, error=item.error).SerializeToString()
 
 
 # --- for every handler -------------------------------------------------------------------------------------------
@@ -171,8 +189,16 @@ def _error_result(request_id: str, error: status_pb2.Status, tally: Tally) -> by
 
 def parsed(message: type[M], data: bytes) -> M:
     """The message of these bytes. Raises RefusedError when they are too many or are not one."""
+    _small_enough(data)
+    return _parsed(message, data)
+
+
+def _small_enough(data: bytes) -> None:
     if len(data) > limits.REQUEST_BYTES.value:
         raise too_large("the request", len(data), limits.REQUEST_BYTES.value)
+
+
+def _parsed(message: type[M], data: bytes) -> M:
     try:
         return message.FromString(data)
     except DecodeError:

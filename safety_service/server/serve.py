@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
@@ -121,22 +122,23 @@ def start(
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once. Errors as `start`."""
-    serving = start(settings)
     stopping = threading.Event()
-    asked = 0
+    serving: Serving | None = None
 
     def stop(signal_number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked += 1
-        stopping.set()
-        if asked > 1:
+        if stopping.is_set() and serving is not None:
             serving.server.stop(0)
+        stopping.set()
 
+    # Before anyone can know that it serves: a signal that comes at once must drain too.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, stop)
+    serving = start(settings)
+    # What is loaded lives as long as the process: the garbage collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     stopping.wait()
-    ended = serving.drain()
-    ended.wait()
+    serving.drain().wait()
     serving.log.info("stopped")
 
 

@@ -101,6 +101,31 @@ def test_a_stopped_server_answers_what_it_began(
     assert "fault" not in said
 
 
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_stopped_as_soon_as_it_serves_ends_in_order(
+    server_process: ServerProcess, stop: signal.Signals
+) -> None:
+    with server_process() as (process, _):
+        process.send_signal(stop)
+
+        assert process.wait(30) == 0
+        assert [json.loads(line)["event"] for line in process.stdout or ()][-2:] == ["draining", "stopped"]
+
+
+def test_a_second_signal_ends_at_once(server_process: ServerProcess) -> None:
+    patient = server_process("--grace-seconds", "600", "--drain-seconds", "0.2")
+    with patient as (process, address), grpc.insecure_channel(address) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest())  # a call that does not end by itself
+        next(watch)
+        process.send_signal(signal.SIGTERM)
+        while next(watch).status != health_pb2.HealthCheckResponse.NOT_SERVING:
+            pass
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(30) == 0
+
+
 def test_a_port_in_use_is_an_error_and_not_shared(server_process: ServerProcess) -> None:
     with server_process() as (process, address):
         command = [*process.args[:-1], address]

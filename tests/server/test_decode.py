@@ -39,7 +39,7 @@ def smallest() -> Sent:
 
 
 def test_the_articles_case_is_read_in_full(request_sent: Sent) -> None:
-    read = decode(request_sent, TODAY)
+    read = decode(request_sent, TODAY).request
 
     day = to_day(date(2026, 11, 2))
     rxnorm = "http://www.nlm.nih.gov/research/umls/rxnorm"
@@ -75,7 +75,7 @@ def test_the_articles_case_is_read_in_full(request_sent: Sent) -> None:
 
 
 def test_what_is_not_sent_is_not_known() -> None:
-    read = decode(smallest(), TODAY)
+    read = decode(smallest(), TODAY).request
 
     medication = domain.Medication(text="baclofen")
     assert read == domain.CheckRequest(domain.Prescription(medication), domain.Patient(), TODAY)
@@ -88,7 +88,7 @@ def test_empty_and_not_sent_differ() -> None:
     sent.patient.renal.egfr = 0.0
     sent.patient.conditions.SetInParent()
 
-    read = decode(sent, TODAY)
+    read = decode(sent, TODAY).request
 
     assert read.prescription.refills == 0
     assert read.patient.age_years == 0
@@ -110,7 +110,7 @@ def test_every_field_of_a_record_is_read() -> None:
     record.quantity.CopyFrom(Quantity(value=60, unit="{tbl}"))
     record.indications.add(text="pain")
 
-    (read,) = decode(sent, TODAY).patient.medications.items
+    (read,) = decode(sent, TODAY).request.patient.medications.items
 
     assert read == domain.MedicationRecord(
         domain.Medication(text="oxycodone"),
@@ -151,7 +151,7 @@ def test_the_rest_of_the_patient_is_read() -> None:
     lab.resulted_on.CopyFrom(Date(year=2026, month=11, day=1))
     sent.prior_overrides.append(PriorOverride(fingerprint="f", overridden_on=Date(year=2026, month=1, day=1)))
 
-    read = decode(sent, TODAY)
+    read = decode(sent, TODAY).request
 
     assert read.not_processed == ()
     assert read.prior_overrides == (domain.PriorOverride("f", to_day(date(2026, 1, 1))),)
@@ -213,7 +213,7 @@ def test_a_frequency_is_administrations_in_whole_hours(sent: Frequency, read: tu
     request = smallest()
     request.prescription.frequency.CopyFrom(sent)
 
-    frequency = decode(request, TODAY).prescription.frequency
+    frequency = decode(request, TODAY).request.prescription.frequency
 
     assert frequency == domain.Frequency(*read)
     assert all(type(each) is int for each in (frequency.times_low, frequency.times_high, frequency.period_hours))
@@ -232,27 +232,27 @@ def test_a_partial_birth_date_is_a_range(sent: Date, earliest: date, latest: dat
     request = smallest()
     request.patient.birth_date.CopyFrom(sent)
 
-    patient = decode(request, TODAY).patient
+    patient = decode(request, TODAY).request.patient
 
     assert (patient.born_earliest, patient.born_latest) == (to_day(earliest), to_day(latest))
 
 
 def test_as_of_is_as_sent_else_ordered_on_else_start_else_today() -> None:
     sent = smallest()
-    assert decode(sent, TODAY).as_of == TODAY
+    assert decode(sent, TODAY).request.as_of == TODAY
     sent.prescription.start_date.CopyFrom(Date(year=2026, month=3, day=3))
-    assert decode(sent, TODAY).as_of == to_day(date(2026, 3, 3))
+    assert decode(sent, TODAY).request.as_of == to_day(date(2026, 3, 3))
     sent.prescription.ordered_on.CopyFrom(Date(year=2026, month=2, day=2))
-    assert decode(sent, TODAY).as_of == to_day(date(2026, 2, 2))
+    assert decode(sent, TODAY).request.as_of == to_day(date(2026, 2, 2))
     sent.as_of.CopyFrom(Date(year=2026, month=1, day=1))
-    assert decode(sent, TODAY).as_of == to_day(date(2026, 1, 1))
+    assert decode(sent, TODAY).request.as_of == to_day(date(2026, 1, 1))
 
 
 def test_a_number_without_a_unit_keeps_its_unknown_unit() -> None:
     sent = smallest()
     sent.prescription.dose_quantity.value = 10
 
-    read = decode(sent, TODAY)
+    read = decode(sent, TODAY).request
 
     assert read.prescription.dose_high == domain.Quantity(10.0, "")
     assert read.not_processed == ()
@@ -263,7 +263,7 @@ def test_units_that_are_understood(unit: str) -> None:
     sent = smallest()
     sent.prescription.dose_quantity.CopyFrom(Quantity(value=1, unit=unit))
 
-    assert decode(sent, TODAY).prescription.dose_low == domain.Quantity(1.0, unit)
+    assert decode(sent, TODAY).request.prescription.dose_low == domain.Quantity(1.0, unit)
 
 
 # --- what is possible and cannot be used -------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def test_units_that_are_understood(unit: str) -> None:
 def not_processed(change: Callable[[Sent], Any]) -> tuple[domain.CheckRequest, list[str]]:
     sent = smallest()
     change(sent)
-    read = decode(sent, TODAY)
+    read = decode(sent, TODAY).request
     assert all(each.reason for each in read.not_processed)
     return read, [each.path for each in read.not_processed]
 
@@ -285,7 +285,7 @@ def test_a_date_that_lacks_a_part_is_not_used(partial: Date, named: str) -> None
     sent = smallest()
     sent.patient.conditions.items.add(text="x").onset.CopyFrom(partial)
 
-    read = decode(sent, TODAY)
+    read = decode(sent, TODAY).request
 
     assert read.patient.conditions.items[0].onset is None
     expected = NotProcessed("patient.conditions.items[0].onset", f"{named} not sent: the date is not used")
@@ -620,7 +620,7 @@ def test_a_display_alone_names_a_medication() -> None:
     sent = Sent()
     sent.prescription.medication.codings.add(display="baclofen")
 
-    assert decode(sent, TODAY).prescription.medication.codings[0].display == "baclofen"
+    assert decode(sent, TODAY).request.prescription.medication.codings[0].display == "baclofen"
 
 
 def test_a_range_does_not_end_below_its_start() -> None:
@@ -631,7 +631,7 @@ def test_a_range_does_not_end_below_its_start() -> None:
 
     high.unit = "mg"  # two units cannot be compared here
     sent.prescription.dose_range.CopyFrom(DoseRange(low=low, high=high))
-    assert decode(sent, TODAY).prescription.dose_low == domain.Quantity(2.0, "{tbl}")
+    assert decode(sent, TODAY).request.prescription.dose_low == domain.Quantity(2.0, "{tbl}")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ NS = 1_795_377_975_690_643_808
 
 @pytest.fixture
 def decision(knowledge: Knowledge, request_sent: CheckPrescriptionRequest) -> domain.Decision:
-    return check(knowledge, decode(request_sent, 0), b"key")
+    return check(knowledge, decode(request_sent, 0).request, b"key")
 
 
 def test_the_envelope(knowledge: Knowledge, decision: domain.Decision) -> None:

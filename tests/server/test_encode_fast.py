@@ -55,7 +55,7 @@ def test_real_decisions(
     if text:
         request_sent.prescription.medication.Clear()
         request_sent.prescription.medication.text = text
-    same(check(knowledge, decode(request_sent, 0), b"key"), view)
+    same(check(knowledge, decode(request_sent, 0).request, b"key"), view)
 
 
 def test_real_decisions_of_an_almost_empty_request(same: Same, knowledge: Knowledge) -> None:
@@ -163,7 +163,7 @@ def test_no_id_and_no_text_of_a_request_is_kept(
     request_sent.patient.id = secret
     request_sent.patient.medications.items[0].id = f"record of {secret}"
     for view in VIEWS:
-        answer = fast.response(check(knowledge, decode(request_sent, 0), b"key"), view, secret, b"\x07" * 16, 0)
+        answer = fast.response(check(knowledge, decode(request_sent, 0).request, b"key"), view, secret, b"\x07" * 16, 0)
         assert secret.encode() in answer
 
     kept = [*(each for each in vars(encode_fast).values() if hasattr(each, "cache_info"))]
