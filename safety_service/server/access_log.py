@@ -22,6 +22,7 @@ from structlog.typing import EventDict, WrappedLogger
 from safety_service.server.handlers import Fault, Tally
 
 GATHER_SECONDS = 0.02  # lines of so long are written together
+MOST_WAITING = 100_000  # lines, when the reader stalls; what comes beyond is counted, and the count is logged
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -41,12 +42,16 @@ class _Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._waiting: SimpleQueue[str | None] = SimpleQueue()
+        self._left_out = 0
         self._writer = threading.Thread(target=self._write, name="log", daemon=True)
         self._writer.start()
         atexit.register(self.close)
 
     def msg(self, line: str) -> None:
-        self._waiting.put(line)
+        if self._waiting.qsize() < MOST_WAITING:
+            self._waiting.put(line)
+        else:
+            self._left_out += 1
 
     debug = info = warning = error = msg
 
@@ -62,6 +67,9 @@ class _Lines:
             while not self._waiting.empty():
                 lines.append(self._waiting.get())
             more = None not in lines
+            if self._left_out:
+                lines.append(_json(None, "", {"event": "lines_left_out", "level": "warning", "count": self._left_out}))
+                self._left_out = 0
             with contextlib.suppress(OSError, ValueError):
                 self._stream.write("".join([f"{line}\n" for line in lines if line is not None]))
                 self._stream.flush()

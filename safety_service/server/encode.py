@@ -88,8 +88,8 @@ def encode_decision(knowledge: Knowledge, decision: domain.Decision, view: View)
         complete=decision.complete,
         as_of=day(decision.as_of),
         alerts=[encode_alert(knowledge, each, full) for each in decision.alerts],
-        checks=[encode_check(each) for each in decision.checks if full or each.status not in _UNTOLD_IN_BRIEF],
-        suppressed=[encode_check(each) for each in decision.suppressed],
+        checks=[encode_check(each, full) for each in decision.checks if full or each.status not in _UNTOLD_IN_BRIEF],
+        suppressed=[encode_check(each, full) for each in decision.suppressed],
         resolved_medications=[
             encode_resolved(each)
             for i, each in enumerate(decision.resolved_medications)
@@ -139,7 +139,7 @@ def encode_alert(knowledge: Knowledge, alert: domain.Alert, full: bool) -> decis
             )
             for each in alert.thresholds
         ],
-        missing=[encode_missing(each) for each in alert.missing],
+        missing=[encode_missing(each, full) for each in alert.missing],
         suggestions=[
             decision_pb2.Suggestion(
                 field=each.field,
@@ -175,12 +175,12 @@ def encode_alert(knowledge: Knowledge, alert: domain.Alert, full: bool) -> decis
     return encoded
 
 
-def encode_missing(missing: domain.Missing) -> decision_pb2.Missing:
+def encode_missing(missing: domain.Missing, full: bool) -> decision_pb2.Missing:
     """A fact that could change an answer."""
-    return decision_pb2.Missing(fact=missing.fact, path=missing.path, why=missing.why)
+    return decision_pb2.Missing(fact=missing.fact, path=missing.path, why=missing.why if full else "")
 
 
-def encode_check(check: domain.Check) -> decision_pb2.Check:
+def encode_check(check: domain.Check, full: bool) -> decision_pb2.Check:
     """The answer of one rule."""
     return decision_pb2.Check(
         rule_id=check.rule_id,
@@ -188,7 +188,7 @@ def encode_check(check: domain.Check) -> decision_pb2.Check:
         subject=check.subject,
         status=number(check.status),
         reason=check.reason,
-        missing=[encode_missing(each) for each in check.missing],
+        missing=[encode_missing(each, full) for each in check.missing],
     )
 
 

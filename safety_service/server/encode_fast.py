@@ -40,7 +40,7 @@ class FastEncoder:
         # By identity: an alert carries the words that the engine remembers, most checks are the knowledge's own.
         self._words: dict[tuple[int, bool, bool, int], tuple[domain.AlertWords, bytes]] = {}
         self._ready: dict[int, bytes] = {
-            id(each): _checks([encode.encode_check(each)]) for each in _ready_checks(knowledge)
+            id(each): _checks([encode.encode_check(each, True)]) for each in _ready_checks(knowledge)
         }
         self._linked = lru_cache(_KEPT)(self._link_run)
         self._optioned = lru_cache(_KEPT)(self._option_run)
@@ -67,7 +67,7 @@ class FastEncoder:
             highest_severity=number(decision.highest_severity),
             complete=decision.complete,
             as_of=encode.day(decision.as_of),
-            suppressed=[encode.encode_check(each) for each in decision.suppressed],
+            suppressed=[encode.encode_check(each, full) for each in decision.suppressed],
             resolved_medications=[
                 encode.encode_resolved(each)
                 for i, each in enumerate(decision.resolved_medications)
@@ -113,7 +113,7 @@ class FastEncoder:
             kept = self._words[key] = (words, self._worded(alert, words.facts if plain else (), full))
         own = _Alert(fingerprint=alert.fingerprint)
         if alert.missing:
-            own.missing.extend([encode.encode_missing(each) for each in alert.missing])
+            own.missing.extend([encode.encode_missing(each, full) for each in alert.missing])
         for role, reference, display in alert.implicated:
             own.implicated.add(role=number(role), reference=reference, display=display if full else "")
         parts = [kept[1], own.SerializeToString()]
@@ -141,7 +141,7 @@ class FastEncoder:
         if not full:
             checks = [each for each in checks if each.status not in _UNTOLD_IN_BRIEF]
         ready = self._ready.get  # by identity is safe: the knowledge keeps these very checks as long as this encoder
-        return b"".join([ready(id(each)) or _checks([encode.encode_check(each)]) for each in checks])
+        return b"".join([ready(id(each)) or _checks([encode.encode_check(each, full)]) for each in checks])
 
     def _link_run(self, option_ids: tuple[str, ...]) -> bytes:
         return AlertParts(care_options=[self._links[each] for each in option_ids]).SerializeToString()

@@ -6,7 +6,7 @@ import gc
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import FrameType
@@ -26,6 +26,7 @@ from safety_service.server.knowledge_handlers import open_library
 from safety_service.server.settings import Settings
 from safety_service.server.transport import CHECKS, KNOWLEDGE, Gate, OpenStreams, services
 
+LOOK_SECONDS = 0.1
 QUIET_SECONDS = 0.25  # in which clients hear UNAVAILABLE and stop asking
 SPARE_STREAM_THREADS = 4  # for reflection, and to refuse streams above the limit
 
@@ -45,16 +46,30 @@ class Serving:
     log: Log
     address: str
 
-    def drain(self) -> threading.Event:
-        """NOT_SERVING, then no new calls, then running ones get their time; the event is set when all has ended."""
+    def drain(self, hurried: Callable[[], bool] = lambda: False) -> None:
+        """NOT_SERVING, then no new calls, then running ones get their time; returns when all has ended.
+
+        `hurried` is asked all the time; once it says yes, running calls are given up.
+        """
         self.health.enter_graceful_shutdown()
         self.log.info("draining", grace_seconds=self.settings.grace_seconds)
-        time.sleep(self.settings.drain_seconds)
+        _wait(self.settings.drain_seconds, hurried)
         self.gate.stopping.set()
         self.gate.streams.drain()
         # A call that comes in while the transport closes would be CANCELLED, which no client retries.
-        time.sleep(QUIET_SECONDS)
-        return self.server.stop(self.settings.grace_seconds)
+        _wait(QUIET_SECONDS, hurried)
+        ended = self.server.stop(self.settings.grace_seconds)
+        idle = 0
+        while not ended.wait(LOOK_SECONDS):
+            idle = idle + 1 if self.gate.idle() else 0
+            if hurried() or idle > 1:  # what is left does not end by itself: watches of the health
+                self.server.stop(0)
+
+
+def _wait(seconds: float, hurried: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0 and not hurried():
+        time.sleep(min(left, LOOK_SECONDS))
 
 
 def start(
@@ -122,13 +137,10 @@ def start(
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once. Errors as `start`."""
-    stopping = threading.Event()
-    serving: Serving | None = None
+    asked: list[int] = []
 
     def stop(signal_number: int, frame: FrameType | None) -> None:
-        if stopping.is_set() and serving is not None:
-            serving.server.stop(0)
-        stopping.set()
+        asked.append(signal_number)  # nothing that takes a lock: the main thread may be holding it
 
     # Before anyone can know that it serves: a signal that comes at once must drain too.
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -137,8 +149,9 @@ def run(settings: Settings) -> None:
     # What is loaded lives as long as the process: the garbage collector need not look at it again and again.
     gc.collect()
     gc.freeze()
-    stopping.wait()
-    serving.drain().wait()
+    while not asked:  # looked at again and again, since a signal just before a wait does not end the wait
+        time.sleep(LOOK_SECONDS)
+    serving.drain(lambda: len(asked) > 1)
     serving.log.info("stopped")
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from queue import SimpleQueue
 from typing import NoReturn, TypeAlias
@@ -83,6 +83,11 @@ class OpenStreams:
                 for queue in self._queues:
                     queue.put(Mark.DRAINING)
 
+    def count(self) -> int:
+        """How many are open."""
+        with self._lock:
+            return len(self._queues)
+
     def waiting(self) -> int:
         """Messages read and not yet taken up, of all streams."""
         with self._lock:
@@ -101,6 +106,7 @@ class Gate:
     stopping: threading.Event
     max_waiting: int
     deadline_floor: float
+    running: set[int] = field(default_factory=set)  # one number for each unary call in a handler
 
     def unary(self, method: str, answer: Answer) -> Handler:
         """A method with one request and one answer."""
@@ -108,12 +114,16 @@ class Gate:
         def serve(data: bytes, context: grpc.ServicerContext) -> bytes:
             began = time.perf_counter_ns()
             tally = Tally()
+            running = id(tally)
+            self.running.add(running)
             try:
                 self._admit(context)
                 answered = answer(data, tally, context)
             except RefusedError as refused:
                 self._log(method, refused.status.code, began, len(data), 0, tally)
                 _abort(context, refused)
+            finally:
+                self.running.discard(running)
             self._log(method, code_pb2.OK, began, len(data), len(answered), tally)
             return answered
 
@@ -149,6 +159,10 @@ class Gate:
                 raise cancelled()
 
         return ask
+
+    def idle(self) -> bool:
+        """Whether no check and no question about the knowledge is running or waiting."""
+        return not self.running and self.pool._work_queue.empty() and not self.streams.count()
 
     def _admit(self, context: grpc.ServicerContext) -> None:
         if self.stopping.is_set():

@@ -113,10 +113,9 @@ def test_a_server_stopped_as_soon_as_it_serves_ends_in_order(
 
 
 def test_a_second_signal_ends_at_once(server_process: ServerProcess) -> None:
-    patient = server_process("--grace-seconds", "600", "--drain-seconds", "0.2")
-    with patient as (process, address), grpc.insecure_channel(address) as channel:
+    with server_process("--drain-seconds", "600") as (process, address), grpc.insecure_channel(address) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)
-        watch = health.Watch(health_pb2.HealthCheckRequest())  # a call that does not end by itself
+        watch = health.Watch(health_pb2.HealthCheckRequest())
         next(watch)
         process.send_signal(signal.SIGTERM)
         while next(watch).status != health_pb2.HealthCheckResponse.NOT_SERVING:

@@ -65,6 +65,14 @@ def eventually(true: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+def draining(server: Serving) -> threading.Thread:
+    """Ends when the server has; it takes no new work any more."""
+    ending = threading.Thread(target=server.drain)
+    ending.start()
+    assert server.gate.stopping.wait(SOON)
+    return ending
+
+
 def item(request: CheckPrescriptionRequest, request_id: str) -> StreamCheckPrescriptionsRequest:
     sent = StreamCheckPrescriptionsRequest(item=request)
     sent.item.request_id = request_id
@@ -259,7 +267,7 @@ def test_what_a_stream_has_read_is_answered_before_it_ends(
             sender.send(item(request_sent, f"n{i}"))
         assert worker.begun.acquire(timeout=SOON)
         eventually(lambda: server.gate.streams.waiting() == 4)
-        ended = server.drain()
+        ending = draining(server)
         sender.send(item(request_sent, "too late"))
         for _ in range(9):
             worker.permits.release()
@@ -268,7 +276,8 @@ def test_what_a_stream_has_read_is_answered_before_it_ends(
         refusal = refused(lambda: next(stream))
 
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
-        assert ended.wait(SOON)
+        ending.join(SOON)
+        assert not ending.is_alive()
 
 
 def test_a_running_call_is_answered_before_the_server_ends(
@@ -280,11 +289,25 @@ def test_a_running_call_is_answered_before_the_server_ends(
         running = stub.CheckPrescription.future(request_sent, timeout=SOON)
         assert worker.begun.acquire(timeout=SOON)
 
-        ended = server.drain()
+        ending = draining(server)
         with pytest.raises(grpc.RpcError) as raised, grpc.insecure_channel(server.address) as late:
             MedicationSafetyServiceStub(late).CheckPrescription(request_sent, timeout=SOON)
         worker.permits.release()
 
         assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
         assert running.result().decision.alerts
-        assert ended.wait(SOON)
+        ending.join(SOON)
+        assert not ending.is_alive()
+
+
+def test_a_watch_of_the_health_does_not_hold_up_the_end(knowledge: Knowledge) -> None:
+    with serving_with(knowledge, Worker(), grace_seconds=600) as (server, channel):
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=600)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+
+        ending = draining(server)
+
+        assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        ending.join(SOON)
+        assert not ending.is_alive()

@@ -3,10 +3,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from threading import Event
 
 import orjson
 import pytest
 
+from safety_service.server import access_log
 from safety_service.server.access_log import log_call, log_fault, open_log
 from safety_service.server.handlers import Fault, Tally
 
@@ -108,3 +110,24 @@ def test_what_waits_is_written_when_the_process_ends() -> None:
     program += "for i in range(500): log.info('call', number=i)\n"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=60)
     assert len(ended.stdout.splitlines()) == 500
+
+
+def test_a_stalled_reader_costs_lines_not_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_log, "MOST_WAITING", 10)
+    stalled = Event()
+
+    class Stalled(io.StringIO):
+        def write(self, text: str) -> int:
+            stalled.wait(10)
+            return super().write(text)
+
+    stream = Stalled()
+    log = open_log("info", "json", stream)
+    for i in range(1000):
+        log.info("call", number=i)
+    stalled.set()
+    until = time.monotonic() + 5
+    while "lines_left_out" not in stream.getvalue() and time.monotonic() < until:
+        time.sleep(0.005)
+    lines = [orjson.loads(line) for line in stream.getvalue().splitlines()]
+    assert sum(line["event"] == "call" for line in lines) + lines[-1]["count"] == 1000

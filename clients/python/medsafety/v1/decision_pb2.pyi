@@ -647,7 +647,7 @@ class Missing(_message.Message):
     path: _builtins.str
     """Path of the request field that would settle it ("patient.hepatic.grade"). Always set."""
     why: _builtins.str
-    """Why it is open: not sent, list partial, not recognised, in conflict. Always set."""
+    """Why it is open: not sent, list partial, not recognised, in conflict. Empty in BRIEF."""
     def __init__(
         self,
         *,
