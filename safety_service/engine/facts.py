@@ -391,7 +391,7 @@ def _use_disorder(
         if event.bits & drug_bit and shares(event, window):
             mine = event.record < len(history.records)
             codes = (history.records[event.record] if mine else order.recorded).resolution.classes_atc
-            if listed & disorder or any(code.startswith("N07BC") for code in codes):
+            if listed & disorder or any(knowledge.drugs.of_atc(code) & drug_bit for code in codes):
                 return YES
             answer = EITHER
     return answer
