@@ -35,6 +35,7 @@ from safety_service.engine.facts import (
     line_facts,
     pair_facts,
     read_order,
+    why_open,
 )
 from safety_service.engine.fold import ENDLESS
 from safety_service.engine.history import Event, History, read_history, recognise, recognised, resolved
@@ -85,7 +86,7 @@ def check(knowledge: Knowledge, request: CheckRequest, fingerprint_key: bytes = 
         spoken = [asked[0] if len(asked) == 1 else _agreed(asked)]
     else:
         spoken = _as_partner(knowledge, order, history, patient)
-        unanswered = [*knowledge.not_relaxant, *_unanswered_pairs(knowledge, order, history, spoken)]
+        unanswered = [*_not_relaxant(knowledge, order), *_unanswered_pairs(knowledge, order, history, spoken)]
 
     step = _step(patient, spoken)
     names = tuple([line.name for line in lines])
@@ -228,6 +229,15 @@ def _record_lines(knowledge: Knowledge, history: History, event: Event) -> Itera
     release = history.records[event.record].resolution.release
     fitting = [line for line in lines if not release or any(p.release == release for p in line.file.products)]
     return (fitting or lines)[:1]
+
+
+def _not_relaxant(knowledge: Knowledge, order: Order) -> list[Check]:
+    """The relaxant rules' answers to an order that holds none, or of which that cannot be told."""
+    parts = recognise(knowledge, None, order.resolution)
+    if all(name and bits == may_bits for name, bits, may_bits in parts):
+        return list(knowledge.not_relaxant)
+    need = Missing("medication", "prescription.medication", "the drug was not recognised, so it could be a relaxant")
+    return [each._replace(status=_OPEN, reason="", missing=(need,)) for each in knowledge.not_relaxant]
 
 
 def _unanswered_pairs(knowledge: Knowledge, order: Order, history: History, spoken: list[Spoken]) -> list[Check]:
@@ -403,11 +413,11 @@ def _normalized(order: Order, facts: LineFacts | None) -> NormalizedOrder:
         course_days_low=given.course_low if given.source else None,
         course_days_high=given.course_high if given.source and given.course_high != ENDLESS else None,
         new_start=facts.new_start if facts is not None else Answer.UNKNOWN,
-        notes=(*order.notes, *_unread(order)),
+        notes=(*order.notes, *(facts.patient.notes if facts is not None else ()), *_unread(order, facts)),
     )
 
 
-def _unread(order: Order) -> tuple[str, ...]:
+def _unread(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
     """What was sent and no check of this release reads, and what an order without a relaxant was not checked for."""
     prescription, patient = order.request.prescription, order.request.patient
     structured = prescription.dose_high is not None and prescription.frequency is not None and order.supply.source
@@ -422,8 +432,13 @@ def _unread(order: Order) -> tuple[str, ...]:
     }
     unread = ", ".join([path for path, was_sent in sent.items() if was_sent])
     notes = [f"sent, and read by no check of this release: {unread}"] if unread else []
-    if not order.relaxant:
-        notes.append("the order holds no muscle relaxant: it was checked only against relaxants the patient takes")
+    if facts is not None and prescription.dose_high is not None and facts.dose.single_high is None:
+        notes.append(f"the dose was not used: {why_open(facts, 'single_dose_mg')[1]}")
+    if facts is None and order.resolution.matched_by is MatchedBy.NONE:
+        notes.append("the drug was not recognised: nothing of it was checked")
+    elif facts is None:
+        use = "the drug is not ordered as a muscle relaxant" if order.relaxant else "the order holds no muscle relaxant"
+        notes.append(f"{use}: it was checked only against relaxants the patient takes")
     return tuple(notes)
 
 

@@ -420,6 +420,12 @@ def _episode(history: History, line: Line, order: Order, days_before: int, lates
 
 # --- why a fact is open ------------------------------------------------------------------------------------------
 
+_LABS = (
+    "days_since_aminotransferases",
+    "days_since_liver_panel",
+    "alt_percent_of_limit",
+    "liver_tests_percent_of_limit",
+)
 _EXPOSURE = ("episode_days", "episode_days_before", "days_in_hand", "class_episode_days", "days_since_relaxant_episode")
 
 
@@ -443,6 +449,8 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
             return "patient.conditions", "what the opioid is for is not known"
         case "cns_active_count":
             return _why_overlap(history, facts.window)
+    if name in _LABS and order.request.patient.hepatic.labs.items:
+        return "patient.hepatic.labs", "a result has no date or no limit in its unit, or the list is not complete"
     if name in _EXPOSURE:
         open_course = order.supply.course_low != order.supply.course_high
         return _why_no_course(order) if history.complete and open_course else _why_history(history)

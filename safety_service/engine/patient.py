@@ -56,6 +56,7 @@ class PatientFacts:
     phase: str = ""
     evidence: dict[str, tuple[str, ...]] = field(default_factory=dict)
     given_up: frozenset[str] = frozenset()  # options that failed or were declined
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +117,12 @@ def patient_facts(knowledge: Knowledge, request: CheckRequest, start: int) -> Pa
     values[SLOTS["falls"]] = _falls(knowledge, patient.falls, problems, conflicts)
     why: dict[str, tuple[str, str]] = {}
     evidence: dict[str, tuple[str, ...]] = {}
-    _hepatic(knowledge, request, problems, values, why, evidence, conflicts, not_processed)
+    notes: list[str] = []
+    _hepatic(knowledge, request, problems, values, why, evidence, conflicts, not_processed, notes)
     _labs(patient.hepatic.labs, request.as_of, knowledge.policy_numbers["policy.hepatic.lab_window_days"], values)
     phase = _back_pain(knowledge, request, problems, values, not_processed)
     given_up = _care(knowledge, request, values, not_processed)
-    return PatientFacts(values, why, tuple(not_processed), tuple(conflicts), phase, evidence, given_up)
+    return PatientFacts(values, why, tuple(not_processed), tuple(conflicts), phase, evidence, given_up, tuple(notes))
 
 
 def _age(request: CheckRequest, day: int) -> tuple[int, int]:
@@ -159,6 +161,7 @@ def _hepatic(
     evidence: dict[str, tuple[str, ...]],
     conflicts: list[str],
     not_processed: list[NotProcessed],
+    notes: list[str],
 ) -> None:
     any_liver = sets_mask(knowledge, ("liver-any", "liver-cirrhosis", "liver-floor", "liver-active", "liver-minor"))
     cirrhosis = bool(problems.now & sets_mask(knowledge, ("liver-cirrhosis",)))
@@ -172,6 +175,8 @@ def _hepatic(
     if grade is None:
         grade = _MODERATE_UP if floor else _IMPAIRED if cirrhosis else _ANY_GRADE
         if coded:
+            if floor:
+                notes.append("hepatic failure is coded: read as at least moderate impairment, by policy")
             why["hepatic_grade"] = (
                 "patient.hepatic.grade",
                 "liver disease is coded, its grade is not stated",
@@ -319,7 +324,8 @@ def _back_pain(
     if indications:
         values[SLOTS["back_pain"]] = YES if bits & back else NO if all_recognised else EITHER
     else:
-        values[SLOTS["back_pain"]] = problems.has(back)
+        # what the drug is for is then not known: a list without back pain does not say it is for something else
+        values[SLOTS["back_pain"]] = YES if problems.now & back else EITHER
     return _phase(knowledge, request, bits | problems.now)
 
 

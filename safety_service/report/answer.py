@@ -118,7 +118,10 @@ def _order(order: NormalizedOrder) -> str:
     if order.HasField("single_dose_high_mg"):
         parts.append(f"{_range(order.single_dose_low_mg, order.single_dose_high_mg)} mg a dose")
     if order.HasField("daily_dose_high_mg"):
-        parts.append(f"{_range(order.daily_dose_low_mg, order.daily_dose_high_mg)} mg a day")
+        if order.HasField("daily_dose_low_mg"):
+            parts.append(f"{_range(order.daily_dose_low_mg, order.daily_dose_high_mg)} mg a day")
+        else:  # how often it is really taken is not known
+            parts.append(f"up to {order.daily_dose_high_mg:g} mg a day")
     if order.HasField("days_low"):
         days = f"{order.days_low} days" if order.days_high == order.days_low else f"at least {order.days_low} days"
         if order.HasField("refills"):

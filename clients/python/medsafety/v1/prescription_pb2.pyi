@@ -90,7 +90,7 @@ class Prescription(_message.Message):
     kind: _medication_pb2.RecordKind.ValueType
     """Order or dispensing. Not sent: ORDER."""
     dosage_text: _builtins.str
-    """The sig as written: "1 tab PO TID". Used only for what the fields above leave open. Empty: none."""
+    """The sig as written: "1 tab PO TID". Not read by this release; later only for what the fields above leave open. Empty: none."""
     route: _builtins.str
     """Route: "oral", an abbreviation such as "PO", or a SNOMED CT route code. Empty: the route of the product."""
     benefit_documented: _common_pb2.Answer.ValueType
