@@ -247,7 +247,7 @@ def figures_text(telling: Telling) -> str:
     """The label's own percentages for this dose, against placebo; a dose between two arms shows both."""
     figures = telling.facts.line.file.figures
     if figures is None:
-        return "No figures in the label."
+        return "No figures in the label text read."
     single = telling.facts.dose.single_high
     active = [arm for arm in figures.arms if not arm.placebo]
     dosed = [arm for arm in active if arm.single_mg is not None]

@@ -191,11 +191,9 @@ DROWSINESS: dict[str, dict[float | None, int]] = {
 }
 DRY_MOUTH: dict[str, dict[float | None, int]] = {
     "cyclobenzaprine-ir": {5: 21, 10: 32, None: 7},
-    "cyclobenzaprine-er": {15: 6, 30: 14, None: 2},
 }
 PATIENTS: dict[str, dict[float | None, int]] = {
     "cyclobenzaprine-ir": {5: 464, 10: 249, None: 469},
-    "cyclobenzaprine-er": {15: 127, 30: 126, None: 128},
     "carisoprodol": {250: 548, 350: 279, None: 560},
 }
 WITH_FIGURES = {*DROWSINESS, *DRY_MOUTH, "tizanidine", "baclofen"}
