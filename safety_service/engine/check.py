@@ -233,7 +233,7 @@ def _record_lines(knowledge: Knowledge, history: History, event: Event) -> Itera
 
 def _not_relaxant(knowledge: Knowledge, order: Order) -> list[Check]:
     """The relaxant rules' answers to an order that holds none, or of which that cannot be told."""
-    parts = recognise(knowledge, None, order.resolution)
+    parts = recognise(knowledge, order.resolution)
     if all(name and bits == may_bits for name, bits, may_bits in parts):
         return list(knowledge.not_relaxant)
     need = Missing("medication", "prescription.medication", "the drug was not recognised, so it could be a relaxant")
@@ -243,7 +243,7 @@ def _not_relaxant(knowledge: Knowledge, order: Order) -> list[Check]:
 def _unanswered_pairs(knowledge: Knowledge, order: Order, history: History, spoken: list[Spoken]) -> list[Check]:
     """Pair rules that nothing answered, because it is not known whether the patient takes a relaxant."""
     own = 0
-    for name, bits, may_bits in recognise(knowledge, None, order.resolution):
+    for name, bits, may_bits in recognise(knowledge, order.resolution):
         own |= bits if name else may_bits
     open_history = not history.complete or any(not event.ingredient for event in history.events)
     answers = [answer for each in spoken for answer in each.answers]

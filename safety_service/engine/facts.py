@@ -40,6 +40,7 @@ CLASS_OF_FACT = {
     "overlap_anticholinergic": "anticholinergic",
 }
 COUNTED = "cns-active"
+NOT_THERE = -2  # the key of an ingredient that the history does not hold
 OUD_DRUGS = "opioid-use-disorder-treatment"
 _ORAL = frozenset({"oral", "po", "by mouth", "per os", "orally", "per oral", "oral route", "p o", "26643006"})
 _OTHER_ROUTES = frozenset(
@@ -80,11 +81,9 @@ class LineFacts(NamedTuple):
     patient: PatientFacts
     dose: Dose
     window: tuple[int, int, int]  # start, sure end, possible end: the days a partner must share
-    key: int  # of the relaxant's ingredient in the history, -2 when it is not there
     new_start: Answer
     conflicts: tuple[str, ...]
     episode_records: tuple[int, ...]  # records of the same episode, latest first
-    role: int
 
 
 def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resolution) -> Order:
@@ -186,7 +185,7 @@ def line_facts(
     state = folded(history, gap, extra=len(order.resolution.ingredients) + 1)
     for event in order_events(knowledge, order, history, line.ingredient):
         add(state, event, gap)
-    key = history.keys.get(line.ingredient, -2)
+    key = history.keys.get(line.ingredient, NOT_THERE)
     out = [0] * (fold.OBSERVED + fold.OVERLAPPED)
     fold.observe(state, 0, line.chain, key, order.start, days.course_low, days.course_high, role, gap, out, 0)
     new_start = _exposure(history, order, line, out, values, conflicts)
@@ -200,11 +199,9 @@ def line_facts(
         patient=patient,
         dose=given,
         window=window,
-        key=key,
         new_start=new_start,
         conflicts=tuple(conflicts),
-        episode_records=_episode(history, line, order, out[fold.BEFORE_LOW], out[fold.PREVIOUS_RECORD]),
-        role=role,
+        episode_records=_episode(history, line, out[fold.BEFORE_LOW], out[fold.PREVIOUS_RECORD]),
     )
 
 
@@ -226,10 +223,10 @@ def pair_facts(
     state = folded(history, gap, extra=len(order.resolution.ingredients) + 1)
     for event in order_events(knowledge, order, history, ""):
         add(state, event, gap)
-    key = history.keys.get(line.ingredient, -2)
+    key = history.keys.get(line.ingredient, NOT_THERE)
     window = start, low_end, high_end
     own = 0
-    for name, _, may in recognise(knowledge, None, order.resolution):
+    for name, _, may in recognise(knowledge, order.resolution):
         own |= may if name else -1
     _overlaps(knowledge, order, history, line, state, key, window, values, own)
     return LineFacts(
@@ -240,18 +237,16 @@ def pair_facts(
         patient=patient,
         dose=Dose(),
         window=window,
-        key=key,
         new_start=Answer.UNKNOWN,
         conflicts=(),
         episode_records=(),
-        role=IN_CLASS,
     )
 
 
 def order_events(knowledge: Knowledge, order: Order, history: History, besides: str) -> list[Event]:
     """The order's ingredients other than `besides`, as exposures over its own days."""
     events = []
-    for name, bits, may_bits in recognise(knowledge, None, order.resolution):
+    for name, bits, may_bits in recognise(knowledge, order.resolution):
         if name and name == besides:
             continue
         key = history.keys.setdefault(name, len(history.keys)) if name else UNRECOGNISED
@@ -403,7 +398,7 @@ def shares(event: Event, window: tuple[int, int, int]) -> bool:
     return event.start < low_end and event.end > start and event.start < event.end
 
 
-def _episode(history: History, line: Line, order: Order, days_before: int, latest: int) -> tuple[int, ...]:
+def _episode(history: History, line: Line, days_before: int, latest: int) -> tuple[int, ...]:
     """The records of the episode before the order, latest first: back from the pointer until their days are used up."""
     if latest < 0:
         return ()

@@ -83,9 +83,7 @@ def recognised(names: DrugNames, medication: Medication) -> Resolution:
     return resolve(names, medication)
 
 
-def recognise(
-    knowledge: Knowledge, record: MedicationRecord | None, resolution: Resolution
-) -> list[tuple[str, int, int]]:
+def recognise(knowledge: Knowledge, resolution: Resolution) -> list[tuple[str, int, int]]:
     """(ingredient, classes, possible classes) of each part of a resolved drug; "" for a part that is not recognised."""
     parts = [
         (each.name, bits, bits)
@@ -214,7 +212,7 @@ def read_history(knowledge: Knowledge, request: CheckRequest) -> History:
     for *_, record, recorded in found:
         at = len(records)
         records.append(recorded)
-        for name, bits, may_bits in recognise(knowledge, record, recorded.resolution):
+        for name, bits, may_bits in recognise(knowledge, recorded.resolution):
             event = _event(knowledge, request.as_of, record, recorded, at, name, bits, may_bits, kinds, keys, most_days)
             if event.chain >= 0 and event.days_high > 0 and event.supply_start == NONE:
                 open_chains.add(event.chain)
