@@ -123,6 +123,7 @@ VERBS: dict[Authority, dict[Severity, set[str]]] = {
             "not-indicated",
             "safety-not-established",
             "not-studied-beyond",
+            "above-usual-range",
         },
         LOW: {"effect", "kinetics", "counsel", "information"},
     },
