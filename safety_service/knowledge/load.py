@@ -51,7 +51,7 @@ from safety_service.rules.generate import Condition, generate
 from safety_service.rules.parse import Names, RuleTextError, parse
 from safety_service.rules.specialise import specialise
 from safety_service.rules.template import Template, parse_template
-from safety_service.rules.tree import And, Or, Tree, facts_of
+from safety_service.rules.tree import And, Or, Tree, facts_of, limits_of
 from safety_service.rules.vocabulary import FACTS, LIMITS, SLOTS, Limit, Type, Unit
 
 VERSION = "2026.11.0"
@@ -71,6 +71,7 @@ WORDS = frozenset(
         "figures",
         "conflict",
         "lines",
+        "purposes",
     }
 )
 
@@ -148,7 +149,7 @@ def load_knowledge(root: Path = RULES_DATA, policy_file: Path | None = None) -> 
             files.problem(each, "a value set without members would never match")
     grading = _Grading(files, severity, sources)
     policy_units = _policy_units(files, policy)
-    rules = _Rules(files, rule_files, Names(policy=policy_units), grading)
+    rules = _Rules(files, rule_files, Names(policy=policy_units), grading, medications)
     numbers = {f"policy.{name}": _held(each.value, policy_units[name]) for name, each in policy.numbers.items()}
     texts = {f"policy.{n}": LimitText(f"{p.value:g}", p.unit, "policy") for n, p in policy.numbers.items()}
     files.stop_on_problems()
@@ -176,7 +177,7 @@ def load_knowledge(root: Path = RULES_DATA, policy_file: Path | None = None) -> 
         not_relaxant=tuple(
             _answer(each, "", CheckStatus.NOT_APPLICABLE, "the order holds no muscle relaxant")
             for each in rules.rules
-            if each.scope == "relaxant"
+            if each.scope == "relaxant" and each.drug is None
         ),
         sources=sources,
         medication_sets=medication_sets,
@@ -325,28 +326,41 @@ class _ParsedRule:
     kind: RuleKind
     applies: Tree | None
     clauses: tuple[_ParsedClause, ...]
+    owner: RuleFile
+    path: tuple[str | int, ...]
 
 
 class _Rules:
     """The rules, parsed once, made into a program for each drug."""
 
-    def __init__(self, files: _Files, read: list[RuleFile], names: Names, grading: _Grading) -> None:
+    def __init__(
+        self,
+        files: _Files,
+        read: list[RuleFile],
+        names: Names,
+        grading: _Grading,
+        medications: Sequence[MedicationFile],
+    ) -> None:
         self.files = files
         self.names = names
         self.grading = grading
         self.parsed: dict[str, _ParsedRule] = {}
+        stated: dict[str, set[str]] = {}  # by ingredient, what any of its lines states
+        for medication in sorted(medications, key=lambda each: each.ingredient):
+            stated.setdefault(medication.ingredient, set()).update(f"drug.{name}" for name in medication.statements)
         for each in read:
             for i, rule in enumerate(each.rules):
-                self._add(each, rule, ("rules", i))
+                self._add(each, rule, ("rules", i), stated)
         self.rules = tuple(each.rule for each in self.parsed.values())
         for each in read:
             for i, rule in enumerate(each.rules):
-                for absorbed in set(rule.absorbs) - set(self.parsed):
-                    files.problem(each, f"no rule is called {absorbed!r}", "rules", i, "absorbs")
+                if rule.drug is not None and rule.drug not in stated:
+                    files.problem(each, f"no medication file has the ingredient {rule.drug!r}", "rules", i, "drug")
+        for parsed in self.parsed.values():
+            for absorbed in set(parsed.rule.absorbs) - set(self.parsed):
+                files.problem(parsed.owner, f"no rule is called {absorbed!r}", *parsed.path, "absorbs")
 
-    def _add(self, owner: RuleFile, rule: Rule, path: tuple[str | int, ...]) -> None:
-        if rule.id in self.parsed:
-            self.files.problem(owner, f"the rule {rule.id!r} is given twice", *path, "id")
+    def _add(self, owner: RuleFile, rule: Rule, path: tuple[str | int, ...], stated: Mapping[str, set[str]]) -> None:
         if rule.kind not in RuleKind.__members__:
             self.files.problem(owner, f"no kind is called {rule.kind!r}", *path, "kind")
         clauses = []
@@ -360,7 +374,13 @@ class _Rules:
             clauses.append(_ParsedClause(clause, owner, at, when, suggest_when))
         applies = None if rule.applies is None else self._text(owner, rule.applies, *path, "applies")
         kind = RuleKind.__members__.get(rule.kind, RuleKind.UNSPECIFIED)
-        self.parsed[rule.id] = _ParsedRule(rule, kind, applies, tuple(clauses))
+        members = _members(rule, [clause.when for clause in clauses], stated)
+        if not members:
+            self.files.problem(owner, f"no medication file states what {rule.id!r} asks for", *path, "id")
+        for each in members:
+            if each.id in self.parsed:
+                self.files.problem(owner, f"the rule {each.id!r} is given twice", *path, "id")
+            self.parsed[each.id] = _ParsedRule(each, kind, applies, tuple(clauses), owner, path)
 
     def _text(self, owner: RuleFile, text: str, *path: str | int) -> Tree:
         try:
@@ -382,12 +402,13 @@ class _Rules:
         texts: Mapping[str, LimitText],
         scopes: set[str],
         silences: Mapping[str, str],
+        ingredient: str = "",
     ) -> Program:
         """The rules of `scopes` for a drug with these limits (by full name)."""
         entries: list[LiveRule | Check] = []
         conditions: list[Condition] = []
         for parsed in self.parsed.values():
-            if parsed.rule.scope not in scopes:
+            if parsed.rule.scope not in scopes or parsed.rule.drug not in (None, ingredient):
                 continue
             applies = None
             clauses: list[LiveClause] = []
@@ -456,16 +477,17 @@ class _Rules:
         supporting = tuple(
             self.grading.statement(owner, (*path, "supporting", i), each) for i, each in enumerate(clause.supporting)
         )
-        title, says, do, computation = (
+        title, says, do, patient, computation = (
             self._template(owner, text or "", texts, *path, name)
             for name, text in (
                 ("title", clause.title),
                 ("says", clause.says),
                 ("do", clause.do),
+                ("patient", clause.patient),
                 ("computation", clause.computation),
             )
         )
-        words = (title, says, do, computation)
+        words = (title, says, do, patient, computation)
         return LiveClause(
             when=when,
             statement=said,
@@ -473,10 +495,12 @@ class _Rules:
             title=title,
             says=says,
             do=do,
+            patient=patient,
             computation=computation,
             suggest=tuple(self._suggestion(parsed, i, limits) for i in range(len(clause.suggest))),
             facts=tuple(name for name in FACTS if name in facts_of(when)),
             about_partners=any(name.startswith("overlap_") or name == "cns_active_count" for name in facts_of(when)),
+            about_purposes=any("purposes" in text.places for text in words),
             pick=_picker(facts_of(when) | _TOLD | {p for text in words for p in text.places if p in FACTS}),
         )
 
@@ -500,6 +524,24 @@ class _Rules:
         except ValueError as error:
             self.files.problem(owner, str(error), *path)
             return Template((text,), ())
+
+
+def _members(rule: Rule, conditions: Sequence[Tree], stated: Mapping[str, set[str]]) -> tuple[Rule, ...]:
+    """The rules a family stands for, one for each drug it can speak on; a rule that is no family, as it is."""
+    if "<drug>" not in rule.id:
+        return (rule,)
+    asked = {name for when in conditions for name in limits_of(when) if name.startswith("drug.")}
+    return tuple(
+        rule.model_copy(
+            update={
+                "id": rule.id.replace("<drug>", drug),
+                "absorbs": tuple(each.replace("<drug>", drug) for each in rule.absorbs),
+                "drug": drug,
+            }
+        )
+        for drug, statements in stated.items()
+        if rule.drugs == "all" or statements & asked
+    )
 
 
 def _answer(rule: Rule, subject: str, status: CheckStatus, reason: str) -> Check:
@@ -561,9 +603,27 @@ def _line(
         limits[f"drug.{name}"] = value
         shown = ", ".join(said.value) if isinstance(said.value, tuple) else f"{said.value:g}" if said.value else ""
         texts[f"drug.{name}"] = LimitText(shown, limit.unit.value, said.basis.value)
-    program = rules.program(read.id, statements, limits, texts, {"relaxant", "pair", "order"}, read.not_applicable)
-    pair_program = rules.program(read.id, statements, limits, texts, {"pair"}, read.not_applicable)
-    return Line(read.id, read.name, read.ingredient, chain, read, statements, texts, program, pair_program)
+
+    def program(*scopes: str) -> Program:
+        return rules.program(read.id, statements, limits, texts, set(scopes), read.not_applicable, read.ingredient)
+
+    told = None
+    if read.told_with_every_alert is not None:
+        told = statements.get(read.told_with_every_alert)
+        if told is None:
+            files.problem(read, f"no such statement: {read.told_with_every_alert!r}", "told_with_every_alert")
+    return Line(
+        id=read.id,
+        name=read.name,
+        ingredient=read.ingredient,
+        chain=chain,
+        file=read,
+        statements=statements,
+        limits=texts,
+        program=program("relaxant", "pair", "order"),
+        pair_program=program("pair"),
+        told_with_every_alert=told,
+    )
 
 
 def _limit_value(
