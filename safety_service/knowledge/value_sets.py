@@ -26,15 +26,16 @@ class DrugClasses:
     by_prefix: dict[str, int]
     excluded_prefix: dict[str, int]
     not_by_route: dict[str, int]  # route -> the classes a drug given so does not count in
+    not_by_form: dict[str, int]  # the same by dose form
 
     def bit(self, set_id: str) -> int:
         """The bit of one set. Raises KeyError for a set that is not there."""
         return self.bits[set_id]
 
-    def of_ingredient(self, name: str, route: str) -> int:
-        """The classes of a recognised ingredient given by `route` ("" = not known)."""
+    def of_ingredient(self, name: str, route: str, form: str = "") -> int:
+        """The classes of a recognised ingredient given by `route` in the dose form `form` ("" = not known)."""
         bits = self.by_ingredient.get(name, 0)
-        return bits & ~self.not_by_route.get(route, 0) if bits else 0
+        return bits & ~self.not_by_route.get(route, 0) & ~self.not_by_form.get(form, 0) if bits else 0
 
     def of_atc(self, code: str) -> int:
         """The classes an ATC code of any level falls in."""
@@ -51,6 +52,7 @@ def drug_classes(sets: Sequence[MedicationSet]) -> DrugClasses:
     by_prefix: dict[str, int] = {}
     excluded: dict[str, int] = {}
     not_by_route: dict[str, int] = {}
+    not_by_form: dict[str, int] = {}
     for i, each in enumerate(sets):
         bit = 1 << i
         for ingredient in each.ingredients:
@@ -63,7 +65,10 @@ def drug_classes(sets: Sequence[MedicationSet]) -> DrugClasses:
             excluded[prefix.code] = excluded.get(prefix.code, 0) | bit
         for route in each.routes_excluded:
             not_by_route[route] = not_by_route.get(route, 0) | bit
-    return DrugClasses(tuple(each.id for each in sets), _bits(sets), by_ingredient, by_prefix, excluded, not_by_route)
+        for form in each.forms_excluded:
+            not_by_form[form] = not_by_form.get(form, 0) | bit
+    ids = tuple(each.id for each in sets)
+    return DrugClasses(ids, _bits(sets), by_ingredient, by_prefix, excluded, not_by_route, not_by_form)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
