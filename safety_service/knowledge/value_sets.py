@@ -78,6 +78,7 @@ class ConditionClasses:
     ids: tuple[str, ...]
     bits: dict[str, int]
     by_icd_prefix: dict[str, int]
+    by_icd_parent: dict[str, int]  # a code too short to tell -> the classes that hold only a part of what it covers
     by_snomed: dict[str, int]
     seen: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -105,6 +106,18 @@ class ConditionClasses:
                 bits |= known
         return bits, recognised
 
+    def left_open(self, codings: Sequence[Coding]) -> int:
+        """The classes that a code too short to tell leaves open: "N18" may be any stage of kidney disease.
+
+        Codes of one condition settle it together: what one of them leaves open, a longer one beside it decides.
+        """
+        left = -1
+        for coding in codings:
+            bits = self._one(coding.system, coding.code)
+            if bits >= 0:
+                left &= self.by_icd_parent.get(_plain(coding), 0) & ~bits
+        return max(left, 0)
+
     def _one(self, system: str, code: str) -> int:
         """The classes of one code; -1 when it is not recognised."""
         system = system.strip().lower()
@@ -118,17 +131,26 @@ class ConditionClasses:
         return self.by_snomed.get(code, -1) if system in SNOMED else -1
 
 
+def _plain(coding: Coding) -> str:
+    """The letters and digits of an ICD-10-CM code; "" for a code of another system."""
+    in_icd = coding.system.strip().lower() in ICD10CM
+    return coding.code.strip().upper().replace(".", "") if in_icd else ""
+
+
 def condition_classes(sets: Sequence[ConditionSet]) -> ConditionClasses:
     """The sets made ready for look-up; bits in the order given."""
     by_icd: dict[str, int] = {}
+    by_parent: dict[str, int] = {}
     by_snomed: dict[str, int] = {}
     for i, each in enumerate(sets):
         for prefix in each.icd10cm:
             plain = prefix.code.replace(".", "")
             by_icd[plain] = by_icd.get(plain, 0) | 1 << i
+            for end in range(3, len(plain)):
+                by_parent[plain[:end]] = by_parent.get(plain[:end], 0) | 1 << i
         for code in each.snomed:
             by_snomed[code.code] = by_snomed.get(code.code, 0) | 1 << i
-    return ConditionClasses(tuple(each.id for each in sets), _bits(sets), by_icd, by_snomed)
+    return ConditionClasses(tuple(each.id for each in sets), _bits(sets), by_icd, by_parent, by_snomed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

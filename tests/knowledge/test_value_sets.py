@@ -836,6 +836,38 @@ def test_icd_codes_that_must_and_must_not_be_in(set_id: str) -> None:
     assert [code for code in ICD_OUT[set_id].split() if has_icd(set_id, code)] == []
 
 
+def left_open(*codes: str, system: str = "http://hl7.org/fhir/sid/icd-10-cm") -> set[str]:
+    bits = BY_CONDITION.left_open([Coding(system, code, "") for code in codes])
+    return {name for name in BY_CONDITION.ids if bits & BY_CONDITION.bit(name)}
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"),
+    [
+        (["N18"], {"kidney-moderate", "kidney-severe", "kidney-unstaged"}),
+        (["n18 "], {"kidney-moderate", "kidney-severe", "kidney-unstaged"}),
+        (["N18.3"], set()),  # any stage 3 is moderate
+        (["N18.30"], set()),
+        (["N18", "N18.4"], set()),  # the longer code settles it
+        (["E80.2"], {"porphyria-acute-intermittent", "porphyria-unspecified"}),
+        (["G80"], {"spasticity", "spasticity-diazepam"}),  # and it is cerebral palsy for certain
+        (["M54.5"], set()),  # no longer billable, and back pain all the same
+        (["E11"], {"kidney-unstaged"}),
+        (["I10"], set()),
+        ([], set()),
+    ],
+)
+def test_a_code_too_short_to_tell_leaves_its_parts_open(codes: list[str], expected: set[str]) -> None:
+    assert left_open(*codes) == expected
+
+
+def test_only_icd_codes_can_be_too_short() -> None:
+    assert left_open("128188000", system="http://snomed.info/sct") == set()
+    assert left_open("N18", system="http://example.org/codes") == set()
+    both = (Coding("http://hl7.org/fhir/sid/icd-10-cm", "G80", ""), Coding("http://snomed.info/sct", "230773005", ""))
+    assert BY_CONDITION.left_open(both) == 0
+
+
 def test_phase_of_back_pain_is_coded_in_snomed_alone() -> None:
     acute, chronic = ({row.code for row in CONDITIONS[f"{phase}-back-pain"].snomed} for phase in ("acute", "chronic"))
     assert acute.isdisjoint(chronic)
