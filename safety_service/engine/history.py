@@ -89,7 +89,7 @@ def recognise(knowledge: Knowledge, resolution: Resolution) -> list[tuple[str, i
     parts = [
         (each.name, bits, bits)
         for each in resolution.ingredients
-        for bits in (knowledge.drugs.of_ingredient(each.name, resolution.route),)
+        for bits in (knowledge.drugs.of_ingredient(each.name, resolution.route, resolution.form),)
     ]
     for code in resolution.classes_atc:
         bits = knowledge.drugs.of_atc(code)

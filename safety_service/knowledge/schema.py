@@ -197,6 +197,7 @@ class MedicationSet(Strict):
     atc_prefixes: tuple[Prefix, ...] = ()
     atc_excluded: tuple[Prefix, ...] = ()
     routes_excluded: tuple[Text, ...] = ()
+    forms_excluded: tuple[Text, ...] = ()
     note: Text | None = None
 
 
