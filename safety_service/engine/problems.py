@@ -23,26 +23,38 @@ from safety_service.rules.vocabulary import (
 
 COUNTING = (ConditionStatus.UNSPECIFIED, ConditionStatus.ACTIVE, ConditionStatus.RECURRENCE, ConditionStatus.RELAPSE)
 NEVER = (ConditionStatus.REFUTED, ConditionStatus.ENTERED_IN_ERROR)
+STENOSING_ULCER = "peptic-ulcer-stenosing"  # no code says it: an ulcer with a coded obstruction does, by policy
+OBSTRUCTION = "gastric-obstruction"
 SET_OF_FACT = {condition_fact(each): each for each in (*CONDITIONS, *CONDITIONS_EVER)}
-# A code that does not tell which of several conditions it is, and may be the one that is asked for.
-_MAY_BE = {"porphyria-acute-intermittent": "porphyria-unspecified"}
+# Sets whose codes do not tell whether the condition is the one that is asked for.
+_MAY_BE = {
+    "porphyria-acute-intermittent": "porphyria-unspecified",
+    "anemia-tendency": "anemia-other",
+    "severe-heart-disease": "heart-failure",
+    STENOSING_ULCER: "peptic-ulcer",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Problems:
-    """The problem list read once: classes of what counts now and ever, and whether "in none" can be believed."""
+    """The problem list read once: classes of what counts now and ever, and whether "in none" can be believed.
+
+    `open_now` and `open_ever` are the classes that a code too short to tell leaves open.
+    """
 
     now: int
     ever: int
     complete: bool
     codes: tuple[tuple[int, str], ...]  # (classes, code or id) of each that counts now
     past: tuple[tuple[int, str], ...] = ()  # the same of each that does not
+    open_now: int = 0
+    open_ever: int = 0
 
     def has(self, mask: int) -> int:
-        return YES if self.now & mask else NO if self.complete else EITHER
+        return YES if self.now & mask else NO if self.complete and not self.open_now & mask else EITHER
 
     def had(self, mask: int) -> int:
-        return YES if self.ever & mask else NO if self.complete else EITHER
+        return YES if self.ever & mask else NO if self.complete and not self.open_ever & mask else EITHER
 
 
 NO_PROBLEMS = Problems(0, 0, False, ())
@@ -52,7 +64,7 @@ def read_problems(
     knowledge: Knowledge, listed: Listed[Condition], as_of: int, not_processed: list[NotProcessed]
 ) -> Problems:
     """Raises nothing; a condition that is not recognised goes to `not_processed` and keeps "in none" open."""
-    now = ever = 0
+    now = ever = open_now = open_ever = 0
     complete = listed.is_complete
     codes: list[tuple[int, str]] = []
     past: list[tuple[int, str]] = []
@@ -60,10 +72,13 @@ def read_problems(
         if each.status in NEVER or (each.recorded_on is not None and each.recorded_on > as_of):
             continue
         bits, recognised = knowledge.conditions.of(each.codings)
+        left_open = knowledge.conditions.left_open(each.codings)
         ever |= bits
+        open_ever |= left_open
         counts = each.status in COUNTING
         if counts:
             now |= bits
+            open_now |= left_open
         if bits:
             (codes if counts else past).append((bits, each.codings[0].code if each.codings else each.id))
         if not recognised:
@@ -74,7 +89,7 @@ def read_problems(
                     "no ICD-10-CM code, and no SNOMED CT code known here: it could be anything",
                 )
             )
-    return Problems(now, ever, complete, tuple(codes), tuple(past))
+    return Problems(now, ever, complete, tuple(codes), tuple(past), open_now, open_ever)
 
 
 @lru_cache(maxsize=16)
@@ -83,7 +98,7 @@ def _condition_slots(classes: ConditionClasses) -> tuple[tuple[int, int, int, bo
     return tuple(
         (
             SLOTS[name],
-            classes.bit(set_id),
+            0 if set_id == STENOSING_ULCER else classes.bit(set_id),
             classes.bit(_MAY_BE[set_id]) if set_id in _MAY_BE else 0,
             set_id in CONDITIONS_EVER,
         )
@@ -98,10 +113,16 @@ def put_conditions(
     otherwise = NO if problems.complete else EITHER
     for slot, sure, possible, past in _condition_slots(knowledge.conditions):
         listed = problems.ever if past else problems.now
-        values[slot] = YES if listed & sure else EITHER if listed & possible else otherwise
+        left_open = problems.open_ever if past else problems.open_now
+        values[slot] = YES if listed & sure else EITHER if listed & possible or left_open & sure else otherwise
+    conditions = knowledge.conditions
+    ulcer, obstruction = conditions.bit(_MAY_BE[STENOSING_ULCER]), conditions.bit(OBSTRUCTION)
+    if problems.now & ulcer and problems.now & obstruction:
+        values[SLOTS[condition_fact(STENOSING_ULCER)]] = YES
     for set_id, possible_id in _MAY_BE.items():
-        if problems.ever & knowledge.conditions.bit(possible_id):
-            why[condition_fact(set_id)] = ("patient.conditions", "the code does not say of which type it is")
+        past = set_id in CONDITIONS_EVER
+        if (problems.ever if past else problems.now) & conditions.bit(possible_id):
+            why[condition_fact(set_id)] = ("patient.conditions", "the code does not tell whether it is this condition")
 
 
 def evidence_of(knowledge: Knowledge, problems: Problems, fact: str) -> tuple[str, ...]:
@@ -110,7 +131,8 @@ def evidence_of(knowledge: Knowledge, problems: Problems, fact: str) -> tuple[st
         mask, past = sets_mask(knowledge, ("myocardial-infarction",)), True
     elif fact in SET_OF_FACT:
         set_id = SET_OF_FACT[fact]
-        mask, past = knowledge.conditions.bit(set_id), set_id in CONDITIONS_EVER
+        sets = (_MAY_BE[STENOSING_ULCER], OBSTRUCTION) if set_id == STENOSING_ULCER else (set_id,)
+        mask, past = sets_mask(knowledge, sets), set_id in CONDITIONS_EVER
     else:
         return ()
     found = (*problems.codes, *problems.past) if past else problems.codes

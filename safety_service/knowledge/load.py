@@ -380,7 +380,17 @@ class _Rules:
         for each in members:
             if each.id in self.parsed:
                 self.files.problem(owner, f"the rule {each.id!r} is given twice", *path, "id")
-            self.parsed[each.id] = _ParsedRule(each, kind, applies, tuple(clauses), owner, path)
+            spoken = [clause for clause in clauses if self._speaks(clause.when, each, stated)]
+            if spoken and len(spoken) < len(clauses):  # a family's clauses about what this drug does not state
+                each = each.model_copy(update={"clauses": tuple(clause.clause for clause in spoken)})
+            self.parsed[each.id] = _ParsedRule(each, kind, applies, tuple(spoken or clauses), owner, path)
+
+    def _speaks(self, when: Tree, member: Rule, stated: Mapping[str, set[str]]) -> bool:
+        """Whether a clause of a family says anything on the member's drug."""
+        if member.drug is None or member.drug not in stated:
+            return True
+        limits = dict.fromkeys([*stated[member.drug], *(f"policy.{name}" for name in self.names.policy)], 1)
+        return specialise(when, limits, self.condition_of) is not None
 
     def _text(self, owner: RuleFile, text: str, *path: str | int) -> Tree:
         try:

@@ -185,8 +185,6 @@ def encode_alert(knowledge: Knowledge, alert: domain.Alert, full: bool) -> decis
         suggestions=[encode_suggestion(each, full) for each in alert.suggestions],
         implicated=[encode_implicated(each, full) for each in alert.implicated],
         pathway_step=alert.pathway_step,
-        dur_codes=alert.dur_codes,
-        act_codes=act_codes(alert.act_codes),
         indicator=indicator,
         detected_issue_severity=issue_severity,
         clinical_significance=significance,
@@ -196,6 +194,8 @@ def encode_alert(knowledge: Knowledge, alert: domain.Alert, full: bool) -> decis
         encoded.message = alert.message
         encoded.action = alert.action
         encoded.computation = alert.computation
+        encoded.dur_codes.extend(alert.dur_codes)
+        encoded.act_codes.extend(act_codes(alert.act_codes))
         encoded.patient_text = alert.words.patient_text
         encoded.citations.extend([encode_citation(each) for each in alert.citations])
         encoded.care_options.extend(

@@ -144,11 +144,16 @@ CATALOGUE: tuple[tuple[str, Severity, tuple[str, ...]], ...] = (
     ("renal.caution", MODERATE, (*METAXALONE, "baclofen", "carisoprodol")),
     ("renal.caution", LOW, ("chlorzoxazone", "diazepam")),
     ("renal.caution_below", MODERATE, ("tizanidine",)),
-    ("pregnancy.use", HIGH, ("methocarbamol", *METAXALONE)),
-    ("pregnancy.use", MODERATE, ("baclofen", "diazepam", "dantrolene", "orphenadrine-er", "chlorzoxazone")),
+    ("pregnancy.use", HIGH, ("methocarbamol", "metaxalone")),
+    # the 640 mg product's own section was not read: its words are those of the 800 mg label, and capped
+    (
+        "pregnancy.use",
+        MODERATE,
+        ("metaxalone-640", "baclofen", "diazepam", "dantrolene", "orphenadrine-er", "chlorzoxazone"),
+    ),
     ("pregnancy.use", LOW, ("cyclobenzaprine-ir", "carisoprodol")),
-    ("lactation.use", HIGH, METAXALONE),
-    ("lactation.use", MODERATE, ("diazepam", "dantrolene", "methocarbamol", "carisoprodol")),
+    ("lactation.use", HIGH, ("metaxalone",)),
+    ("lactation.use", MODERATE, ("metaxalone-640", "diazepam", "dantrolene", "methocarbamol", "carisoprodol")),
     ("dose.max_single_mg", HIGH, tuple(line for line in LINES if line not in ("tizanidine", "diazepam"))),
     ("dose.max_single_mg", MODERATE, ("diazepam",)),  # above the labelled usual range
     ("dose.max_daily_mg", HIGH, tuple(line for line in LINES if line != "diazepam")),

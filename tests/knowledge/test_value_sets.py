@@ -719,6 +719,7 @@ ICD_IN = {
     "end-of-life": "Z51.5",
     # kidneys
     "kidney-moderate": "N18.3 N18.30 N18.31 N18.32",
+    "severe-heart-disease": "I50.84",
     "kidney-severe": "N18.4 N18.5 N18.6 Z99.2 I12.0 I13.11 I13.2 Z49.01 Z49.31 Z91.151 Z91.158",
     "kidney-unstaged": """
         N17.0 N17.9 N18.9 N19 N99.0 I12.9 I13.0 I13.10 E10.22 E11.21 E11.22 E13.22 N00.9 N02.B1 N03.2 N04.9 N05.9 N08
@@ -802,6 +803,7 @@ ICD_OUT = {
     """,
     "end-of-life": "Z51.0 Z51.11 Z51.81 Z51.89 Z66 Z63.4 C34.90 C79.9 G30.9 R54 R62.7 Z74.01",
     "kidney-moderate": "N18.1 N18.2 N18.4 N18.5 N18.6 N18.9 N17.9 N19 I12.9 E11.22 Z99.2 Z94.0",
+    "severe-heart-disease": "I50.9 I50.22 I50.810 I25.5 I21.9 I42.0",
     "kidney-severe": "N18.1 N18.2 N18.30 N18.32 N18.9 N17.9 N19 I12.9 I13.0 I13.10 E11.22 Z94.0 I95.3",
     "kidney-unstaged": """
         N18.1 N18.2 N18.30 N18.31 N18.32 N18.4 N18.5 N18.6 Z99.2 I12.0 I13.11 I13.2 N10 N13.30 N20.0 N28.1 N39.0

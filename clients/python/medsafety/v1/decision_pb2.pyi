@@ -611,11 +611,13 @@ class Alert(_message.Message):
 
     @_builtins.property
     def dur_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """NCPDP reason for service codes (field 439-E4), most fitting first ("MX"). Empty: none fits."""
+        """NCPDP reason for service codes (field 439-E4), most fitting first ("MX"). Empty: none fits. FULL only; GetRule has
+        them too.
+        """
 
     @_builtins.property
     def act_codes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Coding]:
-        """HL7 v3-ActCode codes for DetectedIssue.code, most fitting first. Empty: none fits."""
+        """HL7 v3-ActCode codes for DetectedIssue.code, most fitting first. Empty: none fits. FULL only; GetRule has them too."""
 
     def __init__(
         self,
