@@ -342,9 +342,7 @@ def encode_care_link(option: CareOption, sources: Mapping[str, Source]) -> care_
     best = ranking(option)
     return care_pb2.CareOptionLink(
         option_id=option.id,
-        name=option.name,
         tier=TIERS[option.tier],
-        phases=phases(option.phases),
         certainty="" if best is None else best.certainty or "",
         url=option_url(option, sources),
     )
