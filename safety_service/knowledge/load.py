@@ -46,6 +46,7 @@ from safety_service.knowledge.schema import (
     SourceFile,
     Statement,
 )
+from safety_service.knowledge.site_codes import load_site_codes, read_site_codes
 from safety_service.knowledge.value_sets import care_index, condition_classes, drug_classes
 from safety_service.rules.generate import Condition, generate
 from safety_service.rules.parse import Names, RuleTextError, parse
@@ -120,7 +121,9 @@ class _Files:
             raise KnowledgeError(sorted(self.problems, key=lambda each: (each.file, each.line)))
 
 
-def load_knowledge(root: Path = RULES_DATA, policy_file: Path | None = None) -> Knowledge:
+def load_knowledge(
+    root: Path = RULES_DATA, policy_file: Path | None = None, site_codes_file: Path | None = None
+) -> Knowledge:
     """The knowledge under `root`. Raises KnowledgeError; nothing is used when anything is wrong."""
     files = _Files(root)
     severity = files.one("severity.yaml", SeverityFile)
@@ -162,14 +165,15 @@ def load_knowledge(root: Path = RULES_DATA, policy_file: Path | None = None) -> 
     reviews: list[Review] = [each.review for each in medications]
     reviews += [each.review for each in options]
     any_order = rules.program("", {}, numbers, {}, {"order"}, {})
+    names, site_codes = _names(files, site_codes_file)
     files.stop_on_problems()
     return Knowledge(
         version=VERSION,
-        digest=_digest(root),
+        digest=_digest(root, site_codes),
         policy=policy,
         policy_digest=hashlib.sha256(policy.model_dump_json().encode()).hexdigest(),
         policy_numbers=numbers,
-        names=DrugNames(),
+        names=names,
         lines=lines,
         lines_of={name: tuple(line for line in lines.values() if line.ingredient == name) for name in ingredients},
         rules=rules.rules,
@@ -191,13 +195,31 @@ def load_knowledge(root: Path = RULES_DATA, policy_file: Path | None = None) -> 
     )
 
 
-def _digest(root: Path) -> str:
-    """SHA-256 over every file that speaks, in the order of their names. Cases and programs do not speak."""
+def _names(files: _Files, site_codes_file: Path | None) -> tuple[DrugNames, bytes | None]:
+    """The dictionary with the codes of a site, and the bytes these were read from."""
+    names = DrugNames()
+    if site_codes_file is None:
+        return names, None
+    try:
+        content = load_site_codes(site_codes_file)
+        return names.with_site_codes(read_site_codes(site_codes_file.name, content, names)), content
+    except KnowledgeError as error:
+        files.problems += error.problems
+        return names, None
+
+
+def _digest(root: Path, site_codes: bytes | None) -> str:
+    """SHA-256 over every file that speaks, in the order of their names, then the codes of a site if there are any.
+
+    Cases and programs do not speak.
+    """
     total = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
         if path.is_file() and path.suffix in {".yaml", ".tsv", ".gz"} and not name.startswith("cases/"):
             total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    if site_codes is not None:
+        total.update(f"site codes\0{hashlib.sha256(site_codes).hexdigest()}\n".encode())
     return total.hexdigest()
 
 

@@ -113,9 +113,8 @@ class ConditionClasses:
         """
         left = -1
         for coding in codings:
-            bits = self._one(coding.system, coding.code)
-            if bits >= 0:
-                left &= self.by_icd_parent.get(_plain(coding), 0) & ~bits
+            if self._one(coding.system, coding.code) >= 0:
+                left &= self.by_icd_parent.get(_plain(coding), 0)
         return max(left, 0)
 
     def _one(self, system: str, code: str) -> int:
