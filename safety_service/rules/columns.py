@@ -162,19 +162,9 @@ def definitely(tree: Tree) -> Rail:
         case Constant(value):
             return value
         case OneOf(fact, mask, _):
-            return _only(SLOTS[fact], mask & FACTS[fact].everything, FACTS[fact].everything & ~mask)
+            return _all_among(fact, mask)
         case Compare(sign, left, right):
-            (low, high), (other_low, other_high) = _ends(left), _ends(right)
-            match sign:
-                case "<" | "<=":
-                    return _relation(sign, high, other_low)
-                case ">" | ">=":
-                    return _relation(sign, low, other_high)
-                case "==":
-                    ends = list(dict.fromkeys((low, high, other_low, other_high)))
-                    return both(*(_relation("==", a, b) for a, b in pairwise(ends)))
-                case "!=":
-                    return either(_relation("<", high, other_low), _relation(">", low, other_high))
+            return _always(sign, left, right)
         case And(parts):
             return both(*(definitely(part) for part in parts))
         case Or(parts):
@@ -192,9 +182,9 @@ def possibly(tree: Tree) -> Rail:
         case Constant(value):
             return value
         case OneOf(fact, mask, _):
-            return opposite(definitely(OneOf(fact, ~mask)))
+            return opposite(_all_among(fact, ~mask))
         case Compare(sign, left, right):
-            return opposite(definitely(Compare(_OPPOSITE[sign], left, right)))
+            return opposite(_always(_OPPOSITE[sign], left, right))
         case And(parts):
             return both(*(possibly(part) for part in parts))
         case Or(parts):
@@ -234,11 +224,28 @@ def opposite(rail: Rail) -> Rail:
     return not rail
 
 
-def _only(slot: int, values: int, others: int) -> Rail:
-    """All possible values are among `values`. One comparison does where these are one value, as of a yes/no fact."""
+def _all_among(fact: str, mask: int) -> Rail:
+    """All values that a choice can have are in `mask`; one comparison where that holds one, as of a yes/no fact."""
+    values, others = mask & FACTS[fact].everything, ~mask & FACTS[fact].everything
     if not values or not others:
         return not others
-    return Relation("==", Column(slot), values) if values.bit_count() == 1 else Relation("==", Column(slot, others), 0)
+    at = SLOTS[fact]
+    return Relation("==", Column(at), values) if values.bit_count() == 1 else Relation("==", Column(at, others), 0)
+
+
+def _always(sign: Operator, left: Operand, right: Operand) -> Rail:
+    """The comparison holds for all values that its sides can have."""
+    (low, high), (other_low, other_high) = _ends(left), _ends(right)
+    match sign:
+        case "<" | "<=":
+            return _relation(sign, high, other_low)
+        case ">" | ">=":
+            return _relation(sign, low, other_high)
+        case "==":
+            ends = list(dict.fromkeys((low, high, other_low, other_high)))
+            return both(*(_relation("==", a, b) for a, b in pairwise(ends)))
+        case "!=":
+            return either(_relation("<", high, other_low), _relation(">", low, other_high))
 
 
 def _relation(sign: Operator, left: End, right: End) -> Rail:
