@@ -7,8 +7,6 @@ a call for each rule.
 
 from __future__ import annotations
 
-import gc
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -21,11 +19,11 @@ from safety_service.rules.meaning import Truth
 from safety_service.rules.tree import And, Or, Tree
 from safety_service.rules.vocabulary import FACTS
 from tests.bench.benchmark_set import FactCase, named_facts, without_part_knowledge
+from tests.bench.clock import interleaved
 from tests.bench.figures import Figure, Goal, Row
 from tests.equivalence.cel_text import Value, cel_facts, cel_text, cel_truth, guarded_facts, is_partly_known
 
 GOAL = Goal(required=20, target=30)
-PASS_SECONDS = 0.02
 PEER = "common-expression-language"
 
 Ours: TypeAlias = tuple[Answerer, list[int]]
@@ -61,12 +59,12 @@ def compare(facts: Sequence[FactCase], rounds: int) -> Comparison:
     ours = [(each.line.program.answer, each.values) for each in said]
     peers = (by_rule, by_clause, on_all_facts)
     asked = [_ask_peer([each.given(case) for case in said]) for each in peers]
-    times = _interleaved([_ask_ours(ours), *asked], rounds)
+    times = interleaved([_ask_ours(ours), *asked], rounds)
     us = [[seconds / len(said) * 1e6 for seconds in engine] for engine in times]
     rows = [
-        Row("all live rules of a case, CEL in Rust / ours", _ratio(us[1], us[0]), "x", GOAL),
-        Row("  the same, CEL asked for each clause of a rule, as ours tells", _ratio(us[2], us[0]), "x"),
-        Row("  the same, CEL given all facts of the case, as ours is", _ratio(us[3], us[0]), "x"),
+        Row("all live rules of a case, CEL in Rust / ours", Figure.ratio(us[1], us[0]), "x", GOAL),
+        Row("  the same, CEL asked for each clause of a rule, as ours tells", Figure.ratio(us[2], us[0]), "x"),
+        Row("  the same, CEL given all facts of the case, as ours is", Figure.ratio(us[3], us[0]), "x"),
         Row("  ours", Figure.of(us[0]), "us CPU"),
         Row("  CEL in Rust", Figure.of(us[1]), "us CPU"),
     ]
@@ -151,32 +149,6 @@ def _truth(mask: int, true: int, unknown: int) -> Truth:
 # --- the clock ---------------------------------------------------------------------------------------------------
 
 
-def _interleaved(passes: Sequence[Callable[[], None]], rounds: int) -> list[list[float]]:
-    """CPU seconds of one pass over the set, for each engine and round; they take turns, and so does who begins."""
-    repeats = []
-    for each in passes:
-        each()
-        repeats.append(max(1, round(PASS_SECONDS / max(_seconds(each, 1), 1e-9))))
-    times: list[list[float]] = [[] for _ in passes]
-    gc.collect()
-    gc.disable()
-    try:
-        for n in range(rounds):
-            for i in range(len(passes)):
-                at = (i + n) % len(passes)
-                times[at].append(_seconds(passes[at], repeats[at]))
-    finally:
-        gc.enable()
-    return times
-
-
-def _seconds(once: Callable[[], None], repeats: int) -> float:
-    began = time.process_time()
-    for _ in range(repeats):
-        once()
-    return (time.process_time() - began) / repeats
-
-
 def _ask_ours(asked: list[Ours]) -> Callable[[], None]:
     def once() -> None:
         for answer, values in asked:
@@ -199,7 +171,3 @@ def _ask_peer(given: list[Theirs]) -> Callable[[], None]:
                     answers.append(None)
 
     return once
-
-
-def _ratio(above: Sequence[float], below: Sequence[float]) -> Figure:
-    return Figure.of([a / b for a, b in zip(above, below, strict=True)])
