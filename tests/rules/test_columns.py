@@ -1,5 +1,6 @@
 """The promises of the generated columns: masks, chunks, what a table may be. Their answers: tests/equivalence."""
 
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -316,6 +317,12 @@ def test_a_comparison_is_made_once_for_all_that_name_it(seed: int) -> None:
         made = [line.rpartition(", ")[0] for line in lines if "equal(" in line or "less(" in line or "greater(" in line]
         assert len(made) > 3
         assert len(made) == len(set(made))
+
+
+def test_scratch_is_used_again_once_nothing_needs_it() -> None:
+    older = [And((FALLS, Compare(">", FactRef("age_years"), Number(years)))) for years in range(200)]
+    source = numpy_source([Condition(each) for each in older])
+    assert 2 < len(set(re.findall(r"\br\d+", source))) < 10
 
 
 def test_nothing_that_answers_a_call_imports_numpy() -> None:
