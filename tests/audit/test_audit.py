@@ -221,7 +221,7 @@ def test_rows_said_twice_are_counted_once_and_apart(records: dict[str, list[list
 
 
 def test_a_refused_row_leaves_its_patients_history_open(tmp_path: Path) -> None:
-    """Without it nobody can say that the patient took nothing else: no "new", and nothing passes for want of a record."""
+    """Without it nobody can say that the patient took nothing else: nothing passes for want of a record."""
     good = ("a", "1", "2024-01-05", "cyclobenzaprine 5 mg tablet", 7, "", "")
     other = ("b", "1", "2024-01-05", "cyclobenzaprine 5 mg tablet", 7, "", "")
     bad = ("a", "2", "2024-13-01", "oxycodone 5 mg tablet", 7, "", "")
