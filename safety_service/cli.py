@@ -48,6 +48,11 @@ EXIT_CODES = (
     "2 wrong usage; 3 server unreachable or too slow; 4 the service itself failed."
 )
 
+AUDIT_CODES = (
+    "Exit codes: 0 done; 1 files that cannot be understood; 2 wrong usage; 4 results cannot be written, or the records "
+    "do not balance."
+)
+
 
 class Form(Enum):
     """How an answer is printed."""
@@ -159,6 +164,72 @@ def demo() -> None:
         _alarm(str(error))
         raise typer.Exit(Exit.FAILED) from None
     _print([Text(), Text("The server has stopped.", style="dim")])
+
+
+@app.command(epilog=AUDIT_CODES)
+def audit(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Files, folders or globs: CSV, Parquet; also .gz, .zst."),
+    ],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results; a stopped audit goes on in it.")],
+    map_file: Annotated[
+        Path | None,
+        typer.Option("--map", exists=True, dir_okay=False, help="YAML that tells which column is which."),
+    ] = None,
+    memory: Annotated[
+        str, typer.Option(help="Most memory for the records held at once, such as 500MB or 2GB.")
+    ] = "2GB",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that check at the same time.")] = 1,
+    statuses: Annotated[
+        bool, typer.Option("--statuses", help="Also write the answer of each rule to each record.")
+    ] = False,
+    partial: Annotated[
+        list[str] | None,
+        typer.Option(help="A table that does not hold all there is: medications, conditions, labs or care."),
+    ] = None,
+) -> None:
+    """Check the records of a population, each with what was known on its day."""
+    from safety_service import audit_command
+
+    settings = _settings({})
+    try:
+        text = audit_command.run_audit(
+            inputs=inputs,
+            out=out,
+            map_file=map_file,
+            memory=memory,
+            workers=workers,
+            statuses=statuses,
+            partial=partial or [],
+            knowledge_dir=settings.knowledge_dir,
+            policy_file=settings.policy_file,
+        )
+    except audit_command.CannotAuditError as error:
+        _alarm(str(error))
+        raise typer.Exit(error.exit_code) from None
+    except KnowledgeError as error:
+        _alarm(f"The knowledge cannot be used:\n{error}")
+        raise typer.Exit(Exit.FAILED) from None
+    typer.echo(text)
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write to.")],
+    rows: Annotated[int, typer.Option(min=1, help="Medication records; the other tables follow from it.")] = 10_000,
+    form: Annotated[str, typer.Option("--format", help="csv, csv.gz or parquet.")] = "csv",
+    seed: Annotated[int, typer.Option(help="The same seed makes the same records.")] = 1,
+    broken: Annotated[float, typer.Option(min=0, max=1, help="Part of the lines that is broken (text only).")] = 0,
+) -> None:
+    """Make up records of a population, to try an audit with: nobody is real."""
+    from safety_service import audit_command
+
+    try:
+        audit_command.run_synth(_knowledge(), out=out, rows=rows, form=form, seed=seed, broken=broken)
+    except audit_command.CannotAuditError as error:
+        _alarm(str(error))
+        raise typer.Exit(error.exit_code) from None
 
 
 @knowledge_app.command()

@@ -67,8 +67,24 @@ class Spoken(NamedTuple):
     fired: list[Fired]
 
 
+class Weighed(NamedTuple):
+    """One order with every rule answered, before anything is put into words."""
+
+    order: Order
+    history: History
+    patient: PatientFacts
+    lines: tuple[Line, ...]  # the product lines it is a relaxant of
+    spoken: list[Spoken]
+    unanswered: list[Check]
+
+
 def check(knowledge: Knowledge, request: CheckRequest, fingerprint_key: bytes = DEFAULT_FINGERPRINT_KEY) -> Decision:
     """Everything decided about one prescription. The same input and knowledge give the same Decision."""
+    return tell(knowledge, weigh(knowledge, request), fingerprint_key)
+
+
+def weigh(knowledge: Knowledge, request: CheckRequest) -> Weighed:
+    """The order recognised, the history folded, the rules asked."""
     resolution = recognised(knowledge.names, request.prescription.medication)
     order = read_order(knowledge, request, resolution)
     history = read_history(knowledge, request)
@@ -85,10 +101,15 @@ def check(knowledge: Knowledge, request: CheckRequest, fingerprint_key: bytes = 
     else:
         spoken = _as_partner(knowledge, order, history, patient)
         unanswered = [*_not_relaxant(knowledge, order), *_unanswered_pairs(knowledge, order, history, spoken)]
+    return Weighed(order, history, patient, lines, spoken, unanswered)
 
+
+def tell(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DEFAULT_FINGERPRINT_KEY) -> Decision:
+    """The alerts explained, all answers in the catalogue's order."""
+    order, history, patient, lines, spoken, unanswered = weighed
     step = _step(patient, spoken)
     names = tuple([line.name for line in lines])
-    stamp = _stamp(request, order, fingerprint_key)
+    stamp = _stamp(order.request, order, fingerprint_key)
     alerts: list[Alert] = []
     checks: list[Check] = unanswered
     for each in spoken:
