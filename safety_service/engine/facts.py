@@ -28,6 +28,7 @@ from safety_service.engine.history import (
     strength_of,
 )
 from safety_service.engine.patient import PatientFacts
+from safety_service.engine.problems import Problems
 from safety_service.engine.supply import Dose, Supply, dose, micrograms, quantity_against_days, supply
 from safety_service.engine.use import put_use
 from safety_service.knowledge.knowledge import Knowledge, Line
@@ -168,7 +169,7 @@ def line_facts(
     conflicts: list[str] = []
 
     # --- what the drug is ordered for
-    use = put_use(knowledge, request, line, values)
+    use = put_use(knowledge, request, patient.problems, line, values)
     if use.conflict:
         conflicts.append(use.conflict)
     role = MAYBE_IN_CLASS
@@ -205,7 +206,7 @@ def line_facts(
     fold.observe(state, 0, line.chain, key, order.start, days.course_low, days.course_high, role, gap, out, 0)
     new_start = _exposure(history, order, line, out, values, conflicts)
     window = order.start, order.low_end, order.high_end
-    _overlaps(knowledge, order, history, line, state, key, window, values)
+    _overlaps(knowledge, order, history, patient.problems, line, state, key, window, values)
     doubles = _duplicate_order(order, history, line, window)
     values[SLOTS["duplicate_order"]] = doubles.answer
     own_evidence["duplicate_order"] = doubles.evidence
@@ -300,7 +301,7 @@ def pair_facts(
     own = 0
     for name, _, may in recognise(knowledge, order.resolution):
         own |= may if name else -1
-    _overlaps(knowledge, order, history, line, state, key, window, values, own)
+    _overlaps(knowledge, order, history, patient.problems, line, state, key, window, values, own)
     return LineFacts(
         line=line,
         values=values,
@@ -382,6 +383,7 @@ def _overlaps(
     knowledge: Knowledge,
     order: Order,
     history: History,
+    problems: Problems,
     line: Line,
     state: list[int],
     key: int,
@@ -414,7 +416,7 @@ def _overlaps(
     values[SLOTS["overlap_opioid_and_benzodiazepine"]] = pair
     treats = NO
     if sure & only & drugs.bit(OUD_DRUGS):
-        treats = _use_disorder(knowledge, order, history, line, window, only)
+        treats = _use_disorder(knowledge, order, history, problems, line, window, only)
     values[SLOTS["overlap_opioid_use_disorder"]] = treats
     high = out[fold.COUNT_HIGH] if complete else HIGHEST
     if only & counted:
@@ -442,20 +444,23 @@ def _put_since_maoi(
 
 
 def _use_disorder(
-    knowledge: Knowledge, order: Order, history: History, line: Line, window: tuple[int, int, int], only: int
+    knowledge: Knowledge,
+    order: Order,
+    history: History,
+    problems: Problems,
+    line: Line,
+    window: tuple[int, int, int],
+    only: int,
 ) -> int:
     """Whether a sharing opioid treats opioid use disorder: by its indication, its ATC code or the problem list."""
     drug_bit = knowledge.drugs.bit(OUD_DRUGS) & only
     disorder = sets_mask(knowledge, ("opioid-use-disorder",))
-    listed = 0
-    for each in order.request.patient.conditions.items:
-        listed |= knowledge.conditions.of(each.codings)[0]
     answer = NO
     for event in (*history.events, *order_events(knowledge, order, history, line.ingredient)):
         if event.bits & drug_bit and shares(event, window):
             mine = event.record < len(history.records)
             codes = (history.records[event.record] if mine else order.recorded).resolution.classes_atc
-            if listed & disorder or any(knowledge.drugs.of_atc(code) & drug_bit for code in codes):
+            if problems.ever & disorder or any(knowledge.drugs.of_atc(code) & drug_bit for code in codes):
                 return YES
             answer = EITHER
     return answer

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from safety_service.domain import CheckRequest
 from safety_service.engine.history import indication_classes, sets_mask
-from safety_service.engine.problems import COUNTING
+from safety_service.engine.problems import Problems
 from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.rules.vocabulary import EITHER, NO, SLOTS, YES
 
@@ -29,7 +29,7 @@ class Use(NamedTuple):
     conflict: str = ""
 
 
-def put_use(knowledge: Knowledge, request: CheckRequest, line: Line, values: list[int]) -> Use:
+def put_use(knowledge: Knowledge, request: CheckRequest, problems: Problems, line: Line, values: list[int]) -> Use:
     """Sets the facts about the purpose of the order and returns how it counts for the day limits.
 
     An order without an indication is for something that is not known. Only spasticity on the problem list is then taken
@@ -41,7 +41,7 @@ def put_use(knowledge: Knowledge, request: CheckRequest, line: Line, values: lis
     by_indication = line.file.relaxant == "by-indication"
     labelled = by_indication or "indication.spasticity" in line.statements
     spasticity = sets_mask(knowledge, _SPASTICITY_BY_INDICATION if by_indication else _SPASTICITY)
-    from_problems = not indications and bool(_listed(knowledge, request) & spasticity)
+    from_problems = not indications and bool(problems.now & spasticity)
     for_spasticity = YES if bits & spasticity or from_problems else otherwise
     values[SLOTS["for_spasticity"]] = for_spasticity
     for name, sets in _PURPOSES:
@@ -56,11 +56,3 @@ def put_use(knowledge: Knowledge, request: CheckRequest, line: Line, values: lis
     values[SLOTS["relaxant_use"]] = relaxant
     values[SLOTS["exempt_antispastic"]] = exempt
     return Use(relaxant, exempt, conflict)
-
-
-def _listed(knowledge: Knowledge, request: CheckRequest) -> int:
-    listed = 0
-    for each in request.patient.conditions.items:
-        if each.status in COUNTING:
-            listed |= knowledge.conditions.of(each.codings)[0]
-    return listed
