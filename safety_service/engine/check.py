@@ -133,7 +133,7 @@ def ask(program: Program, facts: LineFacts) -> Spoken:
     true, unknown, not_applicable = program.answer(facts.values)
     speaking = true | unknown | not_applicable
     absorbed: dict[str, str] = {}
-    for _, live in program.live:
+    for live in program.absorbing:
         if live.mask & true:
             for other in live.rule.absorbs:
                 absorbed.setdefault(other, live.rule.id)

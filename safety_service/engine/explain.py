@@ -20,7 +20,7 @@ from safety_service.domain import (
 from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, order_events, shares
 from safety_service.engine.fold import IN_CLASS, MAYBE_IN_CLASS, NOT_IN_CLASS
 from safety_service.engine.history import Event, History
-from safety_service.engine.problems import evidence_of
+from safety_service.engine.problems import FROM_PROBLEMS, evidence_of
 from safety_service.knowledge.knowledge import Knowledge, LiveClause, LiveRule
 from safety_service.rules.meaning import Truth, meaning, reasons
 from safety_service.rules.tree import Compare, FactRef, Number, OneOf
@@ -326,7 +326,9 @@ def _evidence(telling: Telling, name: str, partners: Sequence[Event]) -> tuple[s
 def _codes(telling: Telling, name: str) -> tuple[str, ...]:
     """The codes and records of the patient behind a fact."""
     found = telling.facts.evidence.get(name)
-    return evidence_of(telling.knowledge, telling.facts.patient.problems, name) if found is None else found
+    if found is not None:
+        return found
+    return evidence_of(telling.knowledge, telling.facts.patient.problems, name) if name in FROM_PROBLEMS else ()
 
 
 def _reference(telling: Telling, event: Event) -> str:

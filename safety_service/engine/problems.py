@@ -26,6 +26,8 @@ NEVER = (ConditionStatus.REFUTED, ConditionStatus.ENTERED_IN_ERROR)
 STENOSING_ULCER = "peptic-ulcer-stenosing"  # no code says it: an ulcer with a coded obstruction does, by policy
 OBSTRUCTION = "gastric-obstruction"
 SET_OF_FACT = {condition_fact(each): each for each in (*CONDITIONS, *CONDITIONS_EVER)}
+SINCE_INFARCTION = "days_since_myocardial_infarction"
+FROM_PROBLEMS = frozenset({*SET_OF_FACT, SINCE_INFARCTION})  # the facts that `evidence_of` knows
 # Sets whose codes do not tell whether the condition is the one that is asked for.
 _MAY_BE = {
     "porphyria-acute-intermittent": "porphyria-unspecified",
@@ -126,15 +128,13 @@ def put_conditions(
 
 
 def evidence_of(knowledge: Knowledge, problems: Problems, fact: str) -> tuple[str, ...]:
-    """The codes behind a fact about a condition; empty for another fact."""
-    if fact == "days_since_myocardial_infarction":
+    """The codes behind a fact of `FROM_PROBLEMS`."""
+    if fact == SINCE_INFARCTION:
         mask, past = sets_mask(knowledge, ("myocardial-infarction",)), True
-    elif fact in SET_OF_FACT:
+    else:
         set_id = SET_OF_FACT[fact]
         sets = (_MAY_BE[STENOSING_ULCER], OBSTRUCTION) if set_id == STENOSING_ULCER else (set_id,)
         mask, past = sets_mask(knowledge, sets), set_id in CONDITIONS_EVER
-    else:
-        return ()
     found = (*problems.codes, *problems.past) if past else problems.codes
     return tuple(code for bits, code in found if bits & mask)
 
@@ -154,4 +154,4 @@ def put_myocardial_infarction(
         else:
             days = max(0, start - each.onset)
             fewest, most = min(fewest, days), min(most, days)
-    put_number(values, "days_since_myocardial_infarction", fewest if problems.complete else 0, most)
+    put_number(values, SINCE_INFARCTION, fewest if problems.complete else 0, most)

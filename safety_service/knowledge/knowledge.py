@@ -111,6 +111,7 @@ class Program:
     entries: tuple[LiveRule | Check, ...]
     quiet: tuple[Check, ...]
     live: tuple[tuple[int, LiveRule], ...]
+    absorbing: tuple[LiveRule, ...]  # those of the rules that can speak which keep others from speaking
 
     @property
     def rules(self) -> tuple[LiveRule, ...]:

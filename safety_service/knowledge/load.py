@@ -461,7 +461,8 @@ class _Rules:
         answer, source = generate(conditions, subject or "any order")
         quiet = tuple(each if isinstance(each, Check) else each.passed for each in entries)
         live = tuple((i, each) for i, each in enumerate(entries) if isinstance(each, LiveRule))
-        return Program(subject, answer, source, tuple(entries), quiet, live)
+        absorbing = tuple(rule for _, rule in live if rule.rule.absorbs)
+        return Program(subject, answer, source, tuple(entries), quiet, live, absorbing)
 
     def _live_rule(
         self, parsed: _ParsedRule, subject: str, applies: Tree | None, clauses: list[LiveClause], first: int

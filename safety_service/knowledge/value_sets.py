@@ -81,6 +81,7 @@ class ConditionClasses:
     by_icd_parent: dict[str, int]  # a code too short to tell -> the classes that hold only a part of what it covers
     by_snomed: dict[str, int]
     seen: dict[tuple[str, str], int] = field(default_factory=dict)
+    seen_open: dict[tuple[str, str], int] = field(default_factory=dict)  # what each leaves open; -1: not recognised
 
     def bit(self, set_id: str) -> int:
         """The bit of one set. Raises KeyError for a set that is not there."""
