@@ -14,6 +14,7 @@ from safety_service.domain import (
     Implicated,
     Missing,
     Role,
+    Severity,
     Suggestion,
     Threshold,
 )
@@ -29,6 +30,7 @@ _EPISODE_FACTS = frozenset({"episode_days", "episode_days_before", "days_in_hand
 _PARTNER_FACTS = frozenset(
     {*CLASS_OF_FACT, "overlap_opioid_use_disorder", "overlap_opioid_and_benzodiazepine", "cns_active_count"}
 )
+_PASSING = (Unit.DAY, Unit.MONTH, Unit.YEAR)
 MOST_TOLD = 4096  # words remembered per clause; they hold numbers and drug names, no references to records
 
 
@@ -136,7 +138,11 @@ def explain(
     options: tuple[str, ...],
     stamp: hashlib.blake2b,
 ) -> Alert:
-    """The alert of a clause that fired. `stamp` is the keyed hash of patient and order its fingerprint goes on from."""
+    """The alert of a clause that fired. `stamp` is the keyed hash of patient and order its fingerprint goes on from.
+
+    A repeat has the same fingerprint: the same rule with the same severity, of the same order, other drugs and
+    conditions, on the same facts. Facts that count days or years change by mere waiting and are not in it.
+    """
     facts = telling.facts
     partners: Sequence[Event] = ()
     partner_names = ""
@@ -144,20 +150,28 @@ def explain(
         partners = partners_of(telling, clause)
         partner_names = " + ".join([event.ingredient for event in partners])
     key = (partner_names, telling.order.told_by, len(facts.episode_records), telling.lines, clause.pick(facts.values))
-    words = clause.told.get(key)
-    if words is None:
+    told = clause.told.get(key)
+    if told is None:
         if len(clause.told) >= MOST_TOLD:
             clause.told.clear()
-        words = clause.told[key] = _words(telling, rule, clause, partner_names)
+        said_of_all = _words(telling, rule, clause, partner_names)
+        told = clause.told[key] = said_of_all, _sameness(said_of_all)
+    words, sameness = told
     implicated = _implicated(telling, words, partners)
     own = stamp.copy()
-    own.update(rule.rule.id.encode())
+    own.update(sameness)
     for each in implicated:
         own.update(each.display.encode() + b"\0")
     said = words.facts
     if partners or telling.evidence or facts.episode_records:
         said = _with_evidence(telling, said, partners)
     return Alert(words, own.hexdigest(), said, missing, implicated, options, telling.pathway_step)
+
+
+def _sameness(words: AlertWords) -> bytes:
+    """What an alert of an order has to have in common with another to be its repeat."""
+    facts = [(each.name, each.value) for each in words.facts if FACTS[each.name].unit not in _PASSING]
+    return repr((words.rule_id, words.rule_version, int(words.severity), facts)).encode()
 
 
 def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: str) -> AlertWords:
@@ -199,11 +213,13 @@ def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: 
     unread = citation.read_as == "secondary" and citation.authority == "label"
     if unread and "not read in the label" not in message.lower():
         message += " (Not read in the label; a secondary source attributes it.)"
+    message = " ".join([message, *clause.by_policy])
+    default = clause.statement.severity
     return AlertWords(
         rule_id=rule.rule.id,
         rule_version=rule.rule.version,
         kind=rule.kind,
-        severity=clause.statement.severity,
+        severity=clause.severity,
         subject=telling.facts.line.id,
         title=clause.title.render(place),
         message=message,
@@ -215,6 +231,7 @@ def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: 
         citations=tuple(each.citation for each in (clause.statement, *clause.supporting)),
         dur_codes=rule.rule.codes.dur,
         act_codes=rule.rule.codes.act,
+        default_severity=default if default is not clause.severity else Severity.UNSPECIFIED,
     )
 
 
@@ -311,6 +328,7 @@ def _thresholds(telling: Telling, leaves: Sequence[Compare | OneOf]) -> tuple[Th
                     unit=FACTS[leaf.left.name].unit.value,
                     basis="" if limit is None else limit.basis,
                     limit=leaf.right.limit,
+                    default="" if limit is None else limit.default,
                 )
             )
         elif isinstance(leaf, OneOf) and leaf.limit:
@@ -349,6 +367,7 @@ def _suggestions(telling: Telling, clause: LiveClause) -> tuple[Suggestion, ...]
                 proposed = str(each.to)
         if current != proposed:
             said = {"current": current, "proposed": proposed}
+            said |= {name: limit.value for name, limit in telling.facts.line.limits.items() if name in each.text.places}
             found.append(Suggestion(field, current, proposed, unit, each.text.render(said.__getitem__)))
     return tuple(found)
 

@@ -62,7 +62,8 @@ def tree_with_limit(rng: Random, seed: float, value: int, depth: int = 3) -> Tre
     if depth == 0 or own.random() < 0.4:
         return with_limit(own, value) if own.random() < 0.7 else random_tree(own, 1)
     parts = tuple(tree_with_limit(rng, own.random(), value, depth - 1) for _ in range(2))
-    return own.choice([And(parts), Or(parts), Not(parts[0]), Known(parts[0])])
+    shapes: list[Tree] = [And(parts), Or(parts), Not(parts[0]), Known(parts[0])]
+    return own.choice(shapes)
 
 
 def test_a_limit_moved_the_stricter_way_never_turns_an_answer_back(seed: int) -> None:
