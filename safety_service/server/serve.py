@@ -127,6 +127,7 @@ def start(
         version=__version__,
         knowledge=knowledge.digest[:12],
         policy=knowledge.policy.id,
+        policy_changes=len(knowledge.policy_changes),
         threads=settings.threads,
         started_ms=round((time.perf_counter() - began) * 1000),
     )
