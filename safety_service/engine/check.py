@@ -39,6 +39,7 @@ from safety_service.engine.fold import ENDLESS
 from safety_service.engine.history import Event, History, read_history, recognise, recognised, resolved
 from safety_service.engine.missing import why_missing, why_open
 from safety_service.engine.patient import PatientFacts, patient_facts
+from safety_service.engine.policy import kept_back, read_overrides, shown
 from safety_service.knowledge.knowledge import Knowledge, Line, LiveClause, LiveRule, Program
 from safety_service.knowledge.schema import CareStep
 from safety_service.knowledge.value_sets import CareIndex
@@ -110,22 +111,35 @@ def tell(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DEFAUL
     step = _step(patient, spoken)
     names = tuple([line.name for line in lines])
     stamp = _stamp(order.request, order, fingerprint_key)
+    overrides = read_overrides(order.request)
     alerts: list[Alert] = []
     checks: list[Check] = unanswered
+    suppressed: list[Check] = []
     for each in spoken:
         telling = Telling(knowledge, order, history, each.facts, names, step)
+        answers = each.answers
         for at, rule, clause in each.fired:
+            if rule.off:
+                answers[at] = kept_back(answers[at], rule, clause)
+                continue
             options = fitting_options(knowledge, rule.rule.care, step, patient.phase, patient.given_up)
             try:
-                alerts.append(explain(telling, rule, clause, each.answers[at].missing, options, stamp))
+                alert = explain(telling, rule, clause, answers[at].missing, options, stamp)
+                alerts.append(shown(alert, knowledge.stop_level, overrides))
             except Exception as error:  # one text that cannot be put together must not silence the other alerts
-                each.answers[at] = each.answers[at]._replace(status=CheckStatus.ERROR, reason=type(error).__name__)
-        checks += each.answers
+                answers[at] = answers[at]._replace(status=CheckStatus.ERROR, reason=type(error).__name__)
+        if any(rule.off for _, rule, _ in each.fired):
+            suppressed += [answer for answer in answers if answer.status is CheckStatus.SUPPRESSED]
+            answers = [answer for answer in answers if answer.status is not CheckStatus.SUPPRESSED]
+        checks += answers
     if len(spoken) > 1:
         position = {rule.id: i for i, rule in enumerate(knowledge.rules)}
-        checks.sort(key=lambda each: (position[each.rule_id], each.subject))
+        for found in (checks, suppressed):
+            found.sort(key=lambda each: (position[each.rule_id], each.subject))
     alerts.sort(key=lambda each: -each.severity)  # stable: the catalogue's order within a severity
-    return _decision(knowledge, order, history, patient, spoken, alerts, checks, lines, step)
+    return _decision(
+        knowledge, order, history, patient, spoken, alerts, checks, suppressed, overrides.conflicts, lines, step
+    )
 
 
 def ask(program: Program, facts: LineFacts) -> Spoken:
@@ -346,10 +360,12 @@ def _pathway(steps: tuple[CareStep, ...], phase: str, back_pain: int, step: int)
 
 
 def _stamp(request: CheckRequest, order: Order, key: bytes) -> hashlib.blake2b:
-    """A keyed hash of patient and order content, to be continued for each alert."""
+    """A keyed hash of patient and order content, to be continued for each alert: what differs is another order."""
     p = request.prescription
     low, high, quantity = (each and (each.value, each.unit) for each in (p.dose_low, p.dose_high, p.quantity))
-    content = (request.patient.id, order.resolution.names, p.start, low, high, quantity, order.told_by)
+    begins = p.start if p.start is not None else p.ordered_on
+    product = order.resolution.ingredients, order.resolution.form, order.resolution.release
+    content = (request.patient.id, p.prescriber_id, product, begins, low, high, quantity, order.told_by)
     return hashlib.blake2b(repr(content).encode(), digest_size=16, key=key)
 
 
@@ -361,6 +377,8 @@ def _decision(
     spoken: list[Spoken],
     alerts: list[Alert],
     checks: list[Check],
+    suppressed: list[Check],
+    unused_overrides: tuple[str, ...],
     lines: tuple[Line, ...],
     step: int,
 ) -> Decision:
@@ -377,6 +395,7 @@ def _decision(
     unread = () if resolution.matched_by is MatchedBy.NONE else resolution.unread
     conflicts = [f"prescription.medication: {each}" for each in unread]
     conflicts += [*history.conflicts, *patient.conflicts, *(c for each in spoken for c in each.facts.conflicts)]
+    conflicts += unused_overrides
     unanswered = [each for each in checks if each.status in _NO_ANSWER]
     complete = not not_processed and not unanswered
     highest = max((each.severity for each in alerts), default=Severity.UNSPECIFIED)
@@ -385,7 +404,7 @@ def _decision(
     elif not complete:
         overall = Overall.INCOMPLETE
     else:
-        overall = Overall.ADVICE if alerts else Overall.CLEAR
+        overall = Overall.ADVICE if alerts or suppressed else Overall.CLEAR
     medication = request.prescription.medication
     text = medication.text or next((c.display or c.code for c in medication.codings), "")
     linked = dict.fromkeys([alert.care_option_ids for alert in alerts])
@@ -397,7 +416,7 @@ def _decision(
         as_of=request.as_of,
         alerts=tuple(alerts),
         checks=tuple(checks),
-        suppressed=(),
+        suppressed=tuple(suppressed),
         resolved_medications=(
             resolved(order.recorded.reference, text, resolution, tuple(line.id for line in lines)),
             *history.resolved,
@@ -442,7 +461,6 @@ def _unread(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
     structured = prescription.dose_high is not None and prescription.frequency is not None and order.supply.source
     sent = {
         "prescription.dosage_text": bool(prescription.dosage_text) and not structured,
-        "prior_overrides": bool(order.request.prior_overrides),
     }
     unread = ", ".join([path for path, was_sent in sent.items() if was_sent])
     notes = [f"sent, and read by no check of this release: {unread}"] if unread else []

@@ -14,6 +14,7 @@ from safety_service.domain import (
     Implicated,
     Missing,
     Role,
+    Severity,
     Suggestion,
     Threshold,
 )
@@ -36,6 +37,7 @@ _FOR = {
     IN_CLASS: "for spasm or back pain",
     MAYBE_IN_CLASS: "for a purpose that is not known",
 }
+_PASSING = (Unit.DAY, Unit.MONTH, Unit.YEAR)
 MOST_TOLD = 4096  # words remembered per clause; they hold numbers and drug names, no references to records
 
 
@@ -142,7 +144,11 @@ def explain(
     options: tuple[str, ...],
     stamp: hashlib.blake2b,
 ) -> Alert:
-    """The alert of a clause that fired. `stamp` is the keyed hash of patient and order its fingerprint goes on from."""
+    """The alert of a clause that fired. `stamp` is the keyed hash of patient and order its fingerprint goes on from.
+
+    A repeat has the same fingerprint: the same rule with the same severity, of the same order, other drugs and
+    conditions, on the same facts. Facts that count days or years change by mere waiting and are not in it.
+    """
     facts = telling.facts
     partners: Sequence[Event] = ()
     partner_names = ""
@@ -158,20 +164,28 @@ def explain(
         telling.lines,
         clause.pick(facts.values),
     )
-    words = clause.told.get(key)
-    if words is None:
+    told = clause.told.get(key)
+    if told is None:
         if len(clause.told) >= MOST_TOLD:
             clause.told.clear()
-        words = clause.told[key] = _words(telling, rule, clause, partner_names, purposes)
+        said_of_all = _words(telling, rule, clause, partner_names, purposes)
+        told = clause.told[key] = said_of_all, _sameness(said_of_all)
+    words, sameness = told
     implicated = _implicated(telling, words, partners)
     own = stamp.copy()
-    own.update(rule.rule.id.encode())
+    own.update(sameness)
     for each in implicated:
         own.update(each.display.encode() + b"\0")
     said = words.facts
     if partners or facts.evidence or facts.episode_records or facts.patient.problems.ever:
         said = _with_evidence(telling, said, partners)
     return Alert(words, own.hexdigest(), said, missing, implicated, options, telling.pathway_step)
+
+
+def _sameness(words: AlertWords) -> bytes:
+    """What an alert of an order has to have in common with another to be its repeat."""
+    facts = [(each.name, each.value) for each in words.facts if FACTS[each.name].unit not in _PASSING]
+    return repr((words.rule_id, words.rule_version, int(words.severity), facts)).encode()
 
 
 def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: str, purposes: str) -> AlertWords:
@@ -220,11 +234,13 @@ def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: 
     if told is not None and told not in statements:
         message += f" {told.says}"
         statements = (*statements, told)
+    message = " ".join([message, *clause.by_policy])
+    default = clause.statement.severity
     return AlertWords(
         rule_id=rule.rule.id,
         rule_version=rule.rule.version,
         kind=rule.kind,
-        severity=clause.statement.severity,
+        severity=clause.severity,
         subject=telling.facts.line.id,
         title=clause.title.render(place),
         message=message,
@@ -237,6 +253,7 @@ def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: 
         dur_codes=rule.rule.codes.dur,
         act_codes=rule.rule.codes.act,
         patient_text=clause.patient.render(place),
+        default_severity=default if default is not clause.severity else Severity.UNSPECIFIED,
     )
 
 
@@ -350,6 +367,7 @@ def _thresholds(telling: Telling, leaves: Sequence[Compare | OneOf]) -> tuple[Th
                     unit=FACTS[leaf.left.name].unit.value,
                     basis="" if limit is None else limit.basis,
                     limit=leaf.right.limit,
+                    default="" if limit is None else limit.default,
                 )
             )
         elif isinstance(leaf, OneOf) and leaf.limit:
@@ -388,6 +406,7 @@ def _suggestions(telling: Telling, clause: LiveClause) -> tuple[Suggestion, ...]
                 proposed = str(each.to)
         if current != proposed:
             said = {"current": current, "proposed": proposed}
+            said |= {name: limit.value for name, limit in telling.facts.line.limits.items() if name in each.text.places}
             found.append(Suggestion(field, current, proposed, unit, each.text.render(said.__getitem__)))
     return tuple(found)
 
