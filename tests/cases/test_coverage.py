@@ -279,14 +279,18 @@ def threshold(leaf: Compare, text: Tree) -> tuple[str, str] | None:
 
 
 def step(leaf: Compare, line: Line | None) -> int:
-    """One unit; for a dose the next strength of the drug."""
+    """One unit; for a dose up to the next possible one, in whole pieces or in halves of those that divide."""
     assert isinstance(leaf.left, FactRef)
     assert isinstance(leaf.right, Number)
     if FACTS[leaf.left.name].unit is not Unit.MG:
         return 1
     assert line is not None
-    strengths = [round(1000 * mg) for product in line.file.products for mg in product.strengths_mg]
-    return min(each for each in strengths if each > leaf.right.value) - leaf.right.value
+    pieces = [
+        round(1000 * mg) // (2 if product.divisible else 1)
+        for product in line.file.products
+        for mg in product.strengths_mg
+    ]
+    return min(piece - leaf.right.value % piece for piece in pieces)
 
 
 def put(side: Side, when: Tree, applies: Tree | None, leaf: Compare, values: list[int]) -> None:
