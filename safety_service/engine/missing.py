@@ -7,8 +7,7 @@ from safety_service.engine.facts import LineFacts, Order
 from safety_service.engine.fold import ENDLESS
 from safety_service.engine.history import UNRECOGNISED, History
 from safety_service.engine.problems import SET_OF_FACT
-from safety_service.engine.supply import micrograms
-from safety_service.rules.vocabulary import FACTS
+from safety_service.rules.vocabulary import FACTS, NO, SLOTS
 
 _LABS = (
     "days_since_aminotransferases",
@@ -29,11 +28,11 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
             sent = order.request.prescription.indications
             return "prescription.indications", "one was not recognised" if sent else "no indication was sent"
         case "single_dose_mg":
-            return _why_no_dose(order)
+            return _why_no_dose(facts)
         case "daily_dose_mg" | "doses_per_day" | "dose_interval_hours":
-            return _why_no_daily_dose(order)
+            return _why_no_daily_dose(facts)
         case "quantity_over" | "quantity_short":
-            return _why_no_quantity(order)
+            return _why_no_quantity(facts)
         case "duplicate_order":
             return _why_duplicate(facts)
         case "course_days" | "supply_days":
@@ -72,10 +71,14 @@ def _why_no_course(order: Order) -> tuple[str, str]:
     return "prescription.refills", "the number of refills was not sent"
 
 
-def _why_no_dose(order: Order) -> tuple[str, str]:
+def _why_no_dose(facts: LineFacts) -> tuple[str, str]:
+    if facts.values[SLOTS["route_not_oral"]] != NO:  # no dose counts then, whatever else is sent
+        return "prescription.route", "the route is not oral, or not known to be"
+    return _why_no_amount(facts.order)
+
+
+def _why_no_amount(order: Order) -> tuple[str, str]:
     sent = order.request.prescription.dose_high
-    if micrograms(sent, order.strength) is not None:
-        return "prescription.route", "the route is not oral"
     if sent is None:
         return "prescription.dose_quantity", "no dose was sent"
     if not sent.unit:
@@ -83,20 +86,22 @@ def _why_no_dose(order: Order) -> tuple[str, str]:
     return "prescription.medication", f"the strength of one {sent.unit} is not known"
 
 
-def _why_no_daily_dose(order: Order) -> tuple[str, str]:
-    if order.request.prescription.frequency is None:
+def _why_no_daily_dose(facts: LineFacts) -> tuple[str, str]:
+    if facts.order.request.prescription.frequency is None:
         return "prescription.frequency", "how often was not sent"
-    return _why_no_dose(order)
+    return _why_no_dose(facts)
 
 
-def _why_no_quantity(order: Order) -> tuple[str, str]:
-    prescription = order.request.prescription
+def _why_no_quantity(facts: LineFacts) -> tuple[str, str]:
+    prescription = facts.order.request.prescription
     if prescription.quantity is None:
         return "prescription.quantity", "no quantity was sent"
-    if prescription.days_supply is None and prescription.end is None:
-        return "prescription.days_supply", "the days it is to last were not sent"
-    if prescription.frequency is None or prescription.dose_high is None:
-        return _why_no_daily_dose(order)
+    if facts.order.supply.source not in ("days-supply", "end-date"):
+        return "prescription.days_supply", "the days it is to last were not sent, or are not usable"
+    if prescription.frequency is None:
+        return "prescription.frequency", "how often was not sent"
+    if prescription.dose_high is None:
+        return _why_no_amount(facts.order)
     if prescription.as_needed is Answer.UNKNOWN:
         return "prescription.as_needed", "whether it is taken only when needed was not sent"
     return "prescription.quantity", "quantity and dose are not in one unit"
