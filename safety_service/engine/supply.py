@@ -131,11 +131,10 @@ def quantity_against_days(
 
     "As needed" uses nothing at the least. UNKNOWN where quantity, dose, frequency or days are not known.
     """
-    days = order.days_supply
-    if days is None and order.end is not None and start is not None:
-        days = order.end - start
+    stated = order.days_supply, order.end - start if order.end is not None and start is not None else None
+    days = next((each for each in stated if each is not None and 1 <= each <= most_days), None)
     uses = _uses(order, strength)
-    if days is None or not 1 <= days <= most_days or uses is None:
+    if days is None or uses is None:
         return Answer.UNKNOWN, Answer.UNKNOWN
     total, most, least = uses
     over = Answer.YES if total > most * days * (1 + _ROUNDING) else Answer.NO
