@@ -129,15 +129,19 @@ def quantity_against_days(
 ) -> tuple[Answer, Answer]:
     """Whether one fill is more than the highest dose uses in the days stated, and less than the scheduled dose uses.
 
-    "As needed" uses nothing at the least. UNKNOWN where quantity, dose, frequency or days are not known.
+    "As needed" uses nothing at the least; half a tablet left of the last is no excess. UNKNOWN where quantity, dose,
+    frequency or days are not known.
     """
     stated = order.days_supply, order.end - start if order.end is not None and start is not None else None
     days = next((each for each in stated if each is not None and 1 <= each <= most_days), None)
     uses = _uses(order, strength)
-    if days is None or uses is None:
+    if days is None or uses is None or order.quantity is None:
         return Answer.UNKNOWN, Answer.UNKNOWN
     total, most, least = uses
-    over = Answer.YES if total > most * days * (1 + _ROUNDING) else Answer.NO
+    counted = order.quantity.unit in _PIECES and order.quantity.value > 0
+    piece = total / order.quantity.value if counted else 0.0
+    left = total - most * days
+    over = Answer.YES if left > total * _ROUNDING and left >= piece * (1 - _ROUNDING) else Answer.NO
     if order.as_needed is Answer.UNKNOWN:
         return over, Answer.UNKNOWN
     scheduled = order.as_needed is Answer.NO
