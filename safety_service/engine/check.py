@@ -37,6 +37,7 @@ from safety_service.engine.facts import (
 )
 from safety_service.engine.fold import ENDLESS
 from safety_service.engine.history import Event, History, read_history, recognise, recognised, resolved
+from safety_service.engine.kidneys import clearance_notes
 from safety_service.engine.missing import why_missing, why_open
 from safety_service.engine.patient import PatientFacts, patient_facts
 from safety_service.engine.policy import kept_back, read_overrides, shown
@@ -451,8 +452,15 @@ def _normalized(order: Order, facts: LineFacts | None) -> NormalizedOrder:
         course_days_low=given.course_low if given.source else None,
         course_days_high=given.course_high if given.source and given.course_high != ENDLESS else None,
         new_start=facts.new_start if facts is not None else Answer.UNKNOWN,
-        notes=(*order.notes, *(facts.patient.notes if facts is not None else ()), *_unread(order, facts)),
+        notes=(*order.notes, *_notes(order, facts), *_unread(order, facts)),
     )
+
+
+def _notes(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
+    """How the patient's facts were read for this drug."""
+    if facts is None:
+        return ()
+    return (*facts.patient.notes, *clearance_notes(facts.line, order.request.patient.renal))
 
 
 def _unread(order: Order, facts: LineFacts | None) -> tuple[str, ...]:

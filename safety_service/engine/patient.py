@@ -93,7 +93,7 @@ def patient_facts(knowledge: Knowledge, request: CheckRequest, start: int) -> Pa
     _hepatic(knowledge, request, problems, values, why, evidence, conflicts, not_processed, notes)
     put_conditions(knowledge, problems, values, why)
     put_myocardial_infarction(knowledge, patient.conditions, problems, request.as_of, start, values)
-    put_kidneys(knowledge, request, problems, values, why, evidence, conflicts, notes)
+    put_kidneys(knowledge, request, problems, values, why, evidence, conflicts)
     put_pregnancy(knowledge, request, problems, values, why, evidence, conflicts)
     allergies = read_allergies(knowledge, request, not_processed)
     _labs(patient.hepatic.labs, request.as_of, knowledge.policy_numbers["policy.hepatic.lab_window_days"], values)
