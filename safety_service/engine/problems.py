@@ -30,6 +30,7 @@ SET_OF_FACT = {condition_fact(each): each for each in (*CONDITIONS, *CONDITIONS_
 _MAY_BE = {
     "porphyria-acute-intermittent": "porphyria-unspecified",
     "anemia-tendency": "anemia-other",
+    "glaucoma-acute-angle-closure": "glaucoma-unspecified",
     "severe-heart-disease": "heart-failure",
     STENOSING_ULCER: "peptic-ulcer",
 }
