@@ -124,7 +124,6 @@ CONDITIONS: Final = {
     "coronary-insufficiency": "coronary insufficiency",
     "severe-heart-disease": "severe heart disease",
     "tachycardia": "tachycardia",
-    "anemia-tendency": "an anaemia, or a tendency to it",
     "glaucoma": "glaucoma",
     "glaucoma-angle-closure": "angle-closure glaucoma",
     "glaucoma-acute-angle-closure": "acute angle-closure glaucoma",
@@ -134,19 +133,22 @@ CONDITIONS: Final = {
     "prostatic-hypertrophy": "prostatic hypertrophy",
     "bladder-neck-obstruction": "obstruction of the bladder neck",
     "cardiospasm": "cardiospasm (achalasia)",
-    "urinary-retention": "urinary retention",
     "myasthenia-gravis": "myasthenia gravis",
     "seizure-disorder": "epilepsy or another seizure disorder",
     "psychosis": "a psychotic disorder",
     "autonomic-dysreflexia": "autonomic dysreflexia",
-    "substance-use-disorder": "a substance-use disorder",
     "respiratory-insufficiency": "respiratory insufficiency",
     "sleep-apnea": "sleep apnoea",
     "lung-function-impaired": "a disease that impairs lung function",
     "end-of-life": "hospice or end-of-life care",
 }
-# As `had_porphyria_acute_intermittent`: on the problem list at any time.
-CONDITIONS_EVER: Final = {"porphyria-acute-intermittent": "acute intermittent porphyria"}
+# As `had_urinary_retention`: on the problem list at any time, because the label speaks of a history or a tendency.
+CONDITIONS_EVER: Final = {
+    "anemia-tendency": "an anaemia, or a tendency to it",
+    "porphyria-acute-intermittent": "acute intermittent porphyria",
+    "substance-use-disorder": "a substance-use disorder",
+    "urinary-retention": "urinary retention",
+}
 
 
 def overlap_fact(set_id: str) -> str:
