@@ -127,9 +127,13 @@ def _why_condition(facts: LineFacts, name: str) -> tuple[str, str]:
     if not listed.is_complete:
         sent = "is not marked complete" if listed.items else "was not sent"
         return "patient.conditions", f"the problem list {sent}"
-    if name == "days_since_myocardial_infarction" and facts.patient.problems.complete:
+    infarction = name == "days_since_myocardial_infarction"
+    problems = facts.patient.problems
+    if not (problems.complete_ever if infarction or name.startswith("had_") else problems.complete):
+        return "patient.conditions", "a condition on the list was not recognised"
+    if infarction:
         return "patient.conditions", "the onset of the infarction was not sent"
-    return "patient.conditions", "a condition on the list was not recognised"
+    return "patient.conditions", "a code on the list is too short to tell"
 
 
 def _why_allergy(facts: LineFacts) -> tuple[str, str]:
