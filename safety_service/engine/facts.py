@@ -176,7 +176,7 @@ def line_facts(
         role = NOT_IN_CLASS
     elif (use.exempt, use.relaxant) == (NO, YES):
         role = IN_CLASS
-    own_evidence = put_allergies(knowledge, patient.allergies, line, values)
+    own_evidence = put_allergies(knowledge, patient.allergies, order.resolution, line, values)
 
     # --- the order itself
     values[SLOTS["code_text_conflict"]] = YES if order.resolution.conflict else NO

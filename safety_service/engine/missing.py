@@ -16,6 +16,7 @@ _LABS = (
     "alt_percent_of_limit",
     "liver_tests_percent_of_limit",
 )
+_ALLERGIES = ("allergy_to_drug", "allergy_to_carbamate", "allergy_to_other_ingredient", "any_drug_allergy")
 _EXPOSURE = ("episode_days", "episode_days_before", "days_in_hand", "class_episode_days", "days_since_relaxant_episode")
 
 
@@ -52,8 +53,8 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
         return "prescription.indications", "one was not recognised" if sent else "no indication was sent"
     if name in SET_OF_FACT or name == "days_since_myocardial_infarction":
         return _why_condition(facts, name)
-    if name in ("allergy_to_drug", "allergy_to_carbamate", "any_drug_allergy"):
-        return _why_allergy(facts)
+    if name in _ALLERGIES:
+        return _why_allergy(facts, name)
     if name in _LABS and order.request.patient.hepatic.labs.items:
         return "patient.hepatic.labs", "a result has no date or no limit in its unit, or the list is not complete"
     if name in _EXPOSURE:
@@ -136,7 +137,9 @@ def _why_condition(facts: LineFacts, name: str) -> tuple[str, str]:
     return "patient.conditions", "a code on the list is too short to tell"
 
 
-def _why_allergy(facts: LineFacts) -> tuple[str, str]:
+def _why_allergy(facts: LineFacts, name: str) -> tuple[str, str]:
+    if name == "allergy_to_other_ingredient" and facts.order.resolution.unrecognised:
+        return "prescription.medication", "a part of the product ordered was not recognised"
     listed = facts.order.request.patient.allergies
     if not listed.is_complete:
         sent = "is not marked complete" if listed.items else "was not sent"

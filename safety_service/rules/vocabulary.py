@@ -221,6 +221,9 @@ _FACTS: Final = (
     _number("renal_lowest", Unit.CLEARANCE, "the lower of creatinine clearance and eGFR", "patient.renal.egfr"),
     _yes_no("allergy_to_drug", "an allergy to the ingredient is listed", "patient.allergies"),
     _yes_no("allergy_to_carbamate", "an allergy to another carbamate is listed", "patient.allergies"),
+    _yes_no(
+        "allergy_to_other_ingredient", "an allergy to another ingredient of the product is listed", "patient.allergies"
+    ),
     _yes_no("any_drug_allergy", "an allergy to any drug is listed", "patient.allergies"),
     _yes_no(
         "spasticity_needed_for_function",
