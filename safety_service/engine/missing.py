@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from safety_service.domain import Answer, Missing
+from safety_service.domain import Answer, MatchedBy, Missing
 from safety_service.engine.facts import LineFacts, Order
 from safety_service.engine.fold import ENDLESS
-from safety_service.engine.history import UNRECOGNISED, History
+from safety_service.engine.history import SUBSTANCE, UNRECOGNISED, History
 from safety_service.engine.problems import SET_OF_FACT
 from safety_service.engine.supply import micrograms
 from safety_service.rules.vocabulary import FACTS
@@ -45,7 +45,7 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
         case "overlap_opioid_use_disorder":
             return "patient.conditions", "what the opioid is for is not known"
         case "cns_active_count":
-            return _why_overlap(history, facts.window)
+            return _why_overlap(facts)
         case "days_since_maoi":
             return _why_maoi(history)
     if name.startswith("for_"):
@@ -61,7 +61,7 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
         open_course = order.supply.course_low != order.supply.course_high
         return _why_no_course(order) if history.complete and open_course else _why_history(history)
     if name.startswith("overlap_"):
-        return _why_overlap(history, facts.window)
+        return _why_overlap(facts)
     return FACTS[name].send, "not sent"
 
 
@@ -111,7 +111,7 @@ def _why_duplicate(facts: LineFacts) -> tuple[str, str]:
                 return "prescription.prescriber_id", "whether the prescriber is the same is not known"
             if not recorded.prescriber_id:
                 return f"{recorded.path}.prescriber_id", "whether the prescriber is the same is not known"
-    return _why_overlap(facts.history, facts.window)
+    return _why_overlap(facts)
 
 
 def _why_maoi(history: History) -> tuple[str, str]:
@@ -163,10 +163,14 @@ def _why_history(history: History) -> tuple[str, str]:
     return "patient.medications", "the history leaves it open"
 
 
-def _why_overlap(history: History, window: tuple[int, int, int]) -> tuple[str, str]:
-    if not history.complete:
+def _why_overlap(facts: LineFacts) -> tuple[str, str]:
+    order, history = facts.order, facts.history
+    if order.relaxant != facts.line.ingredient:  # the order is the partner: whether it is of the class is what is asked
+        if _not_recognised(order):
+            return "prescription.medication", "the drug ordered was not recognised"
+    elif not history.complete:
         return _why_history(history)
-    start, low_end, high_end = window
+    start, low_end, high_end = facts.window
     for event in history.events:
         if event.may_start < high_end and event.may_end > start:
             path = history.records[event.record].path
@@ -174,7 +178,16 @@ def _why_overlap(history: History, window: tuple[int, int, int]) -> tuple[str, s
                 return f"{path}.medication", "a drug on the list was not recognised"
             if not (event.start < low_end and event.end > start):
                 return path, "its days, or this order's, leave open whether they meet"
+    if _not_recognised(order):
+        return "prescription.medication", "a part of the drug ordered was not recognised"
     return "patient.medications", "the history leaves it open"
+
+
+def _not_recognised(order: Order) -> bool:
+    """Whether a part of the order, or all of it but its group, is not known."""
+    resolution = order.resolution
+    groups = not resolution.ingredients and any(len(code) < SUBSTANCE for code in resolution.classes_atc)
+    return groups or bool(resolution.unrecognised) or resolution.matched_by is MatchedBy.NONE
 
 
 def why_missing(facts: LineFacts, name: str) -> Missing:
