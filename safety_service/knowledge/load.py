@@ -509,7 +509,10 @@ class _Rules:
             computation=computation,
             suggest=tuple(self._suggestion(parsed, i, limits) for i in range(len(clause.suggest))),
             facts=tuple(name for name in FACTS if name in facts_of(when)),
-            about_partners=any(name.startswith("overlap_") or name == "cns_active_count" for name in facts_of(when)),
+            about_partners=any(
+                name.startswith("overlap_") or name in ("cns_active_count", "days_since_maoi")
+                for name in facts_of(when)
+            ),
             about_purposes=any("purposes" in text.places for text in words),
             pick=_picker(facts_of(when) | _TOLD | {p for text in words for p in text.places if p in FACTS}),
         )
