@@ -18,7 +18,7 @@ from safety_service.domain import (
     Suggestion,
     Threshold,
 )
-from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, order_events, shares
+from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, MAOI, LineFacts, Order, order_events, shares
 from safety_service.engine.fold import IN_CLASS, MAYBE_IN_CLASS, NOT_IN_CLASS
 from safety_service.engine.history import Event, History
 from safety_service.engine.problems import FROM_PROBLEMS, evidence_of
@@ -30,7 +30,13 @@ from safety_service.rules.vocabulary import FACTS, HIGHEST, LOWEST, NO, SLOTS, Y
 _TIMES = {1: "once", 2: "twice", 3: "three times", 4: "four times"}
 _EPISODE_FACTS = frozenset({"episode_days", "episode_days_before", "days_in_hand", "class_episode_days"})
 _PARTNER_FACTS = frozenset(
-    {*CLASS_OF_FACT, "overlap_opioid_use_disorder", "overlap_opioid_and_benzodiazepine", "cns_active_count"}
+    {
+        *CLASS_OF_FACT,
+        "overlap_opioid_use_disorder",
+        "overlap_opioid_and_benzodiazepine",
+        "cns_active_count",
+        "days_since_maoi",
+    }
 )
 _FOR = {
     NOT_IN_CLASS: "for spasticity",
@@ -126,14 +132,24 @@ def partners_of(telling: Telling, clause: LiveClause) -> list[Event]:
             mask |= classes.bit("opioid")
         elif name == "cns_active_count":
             mask |= classes.bit(COUNTED)
-    if not mask:
-        return []
     found: dict[str, Event] = {}
+    if "days_since_maoi" in clause.facts:
+        found = {event.ingredient: event for event in _last_ended(telling, classes.bit(MAOI))}
+    if not mask:
+        return list(found.values())
     own = facts.line.ingredient
     for event in (*order_events(telling.knowledge, telling.order, telling.history, own), *telling.history.events):
         if event.bits & mask and event.ingredient != own and shares(event, facts.window):
             found.setdefault(event.ingredient, event)
     return list(found.values())
+
+
+def _last_ended(telling: Telling, mask: int) -> list[Event]:
+    """Of the drugs of a class that ended before the order, those that ended last."""
+    start = telling.order.start
+    ended = [each for each in telling.history.events if each.bits & mask and each.start < each.end <= start]
+    last = max((each.end for each in ended), default=0)
+    return [each for each in ended if each.end == last]
 
 
 def explain(

@@ -177,7 +177,7 @@ def line_facts(
         role = NOT_IN_CLASS
     elif (use.exempt, use.relaxant) == (NO, YES):
         role = IN_CLASS
-    own_evidence = put_allergies(knowledge, patient.allergies, line, values)
+    own_evidence = put_allergies(knowledge, patient.allergies, order.resolution, line, values)
 
     # --- the order itself
     values[SLOTS["code_text_conflict"]] = YES if order.resolution.conflict else NO
@@ -298,10 +298,11 @@ def pair_facts(
         add(state, event, gap)
     key = history.keys.get(line.ingredient, NOT_THERE)
     window = start, low_end, high_end
-    own = 0
-    for name, _, may in recognise(knowledge, order.resolution):
-        own |= may if name else -1
-    _overlaps(knowledge, order, history, patient.problems, line, state, key, window, values, own)
+    own = may_own = 0
+    for name, bits, may in recognise(knowledge, order.resolution):
+        own |= bits
+        may_own |= may if name else -1
+    _overlaps(knowledge, order, history, patient.problems, line, state, key, window, values, own, may_own)
     return LineFacts(
         line=line,
         values=values,
@@ -389,40 +390,42 @@ def _overlaps(
     key: int,
     window: tuple[int, int, int],
     values: list[int],
-    only: int = -1,
+    own: int = -1,
+    may_own: int = -1,
 ) -> None:
-    """Puts the facts about drugs sharing a day of `window`; pair facts count only drugs with a class in `only`."""
+    """Puts the facts about drugs sharing a day of `window`.
+
+    Pair facts ask of the classes alone that the order is in (`own`), or could be in (`may_own`).
+    """
     drugs = knowledge.drugs
     opioid, benzodiazepine, counted = drugs.bit("opioid"), drugs.bit("benzodiazepine"), drugs.bit(COUNTED)
-    own = 1 if drugs.of_ingredient(line.ingredient, "oral") & counted else 0
+    relaxant = 1 if drugs.of_ingredient(line.ingredient, "oral") & counted else 0
     out = [0] * fold.OVERLAPPED
-    fold.overlaps(state, 0, key, own, *window, opioid, benzodiazepine, counted, out, 0)
+    fold.overlaps(state, 0, key, relaxant, *window, opioid, benzodiazepine, counted, out, 0)
     sure = out[fold.SURE_BITS]
     complete = history.complete
-    possible = out[fold.POSSIBLE_BITS] if complete or only != -1 else -1
+    possible = out[fold.POSSIBLE_BITS] if complete or may_own != -1 else -1
     if sure or possible:
-        sure_here, possible_here = sure & only, possible & only
+        sure_here, possible_here = sure & own, possible & may_own
         for slot, bit in _class_slots(drugs):
             values[slot] = YES if sure_here & bit else EITHER if possible_here & bit else NO
     else:
         for slot, _ in _class_slots(drugs):
             values[slot] = NO
-    _put_since_maoi(knowledge, order, history, state, only, values)
+    _put_since_maoi(knowledge, order, history, state, own, values)
     pair = out[fold.PAIR]
-    if not only & (opioid | benzodiazepine):
+    if not may_own & (opioid | benzodiazepine):
         pair = NO
-    elif pair == NO and not complete:
+    elif (pair == NO and not complete) or (pair == YES and not own & (opioid | benzodiazepine)):
         pair = EITHER
     values[SLOTS["overlap_opioid_and_benzodiazepine"]] = pair
     treats = NO
-    if sure & only & drugs.bit(OUD_DRUGS):
-        treats = _use_disorder(knowledge, order, history, problems, line, window, only)
+    if sure & own & drugs.bit(OUD_DRUGS):
+        treats = _use_disorder(knowledge, order, history, problems, line, window, own)
     values[SLOTS["overlap_opioid_use_disorder"]] = treats
-    high = out[fold.COUNT_HIGH] if complete else HIGHEST
-    if only & counted:
-        put_number(values, "cns_active_count", out[fold.COUNT_LOW], high)
-    else:
-        put_number(values, "cns_active_count", 0, 0)
+    low = out[fold.COUNT_LOW] if own & counted else 0
+    high = 0 if not may_own & counted else out[fold.COUNT_HIGH] if complete else HIGHEST
+    put_number(values, "cns_active_count", low, high)
 
 
 @lru_cache(maxsize=16)
@@ -432,10 +435,10 @@ def _class_slots(drugs: DrugClasses) -> tuple[tuple[int, int], ...]:
 
 
 def _put_since_maoi(
-    knowledge: Knowledge, order: Order, history: History, state: list[int], only: int, values: list[int]
+    knowledge: Knowledge, order: Order, history: History, state: list[int], own: int, values: list[int]
 ) -> None:
     """Days without an MAO inhibitor before the order; of an order that is the partner itself it is not asked."""
-    if only != -1:
+    if own != -1:
         put_number(values, "days_since_maoi", HIGHEST, HIGHEST)
         return
     out = [0, 0]
@@ -450,10 +453,10 @@ def _use_disorder(
     problems: Problems,
     line: Line,
     window: tuple[int, int, int],
-    only: int,
+    own: int,
 ) -> int:
     """Whether a sharing opioid treats opioid use disorder: by its indication, its ATC code or the problem list."""
-    drug_bit = knowledge.drugs.bit(OUD_DRUGS) & only
+    drug_bit = knowledge.drugs.bit(OUD_DRUGS) & own
     disorder = sets_mask(knowledge, ("opioid-use-disorder",))
     answer = NO
     for event in (*history.events, *order_events(knowledge, order, history, line.ingredient)):

@@ -28,7 +28,7 @@ from safety_service.knowledge.value_sets import ConditionClasses
 
 UNRECOGNISED = -1
 _ALL_CLASSES = -1  # every bit set: it could be anything
-_SUBSTANCE = 7  # characters of an ATC code that names a substance; a shorter one names a group
+SUBSTANCE = 7  # characters of an ATC code that names a substance; a shorter one names a group
 _PREFERENCE = (2, 1, 0, 2)  # by RecordKind: dispensings before orders before statements and what is not said
 _MUSCLE_SETS = ("back-pain", "muscle-spasm", "spasticity", "spasticity-diazepam")
 _SPASTICITY_SETS = ("spasticity",)
@@ -94,7 +94,7 @@ def recognise(knowledge: Knowledge, resolution: Resolution) -> list[tuple[str, i
     for code in resolution.classes_atc:
         bits = knowledge.drugs.of_atc(code)
         if not resolution.ingredients:
-            parts.append((f"ATC {code}", bits, bits if len(code) == _SUBSTANCE else _ALL_CLASSES))
+            parts.append((f"ATC {code}", bits, bits if len(code) == SUBSTANCE else _ALL_CLASSES))
         elif len(resolution.ingredients) == 1:
             name, own, _ = parts[0]
             parts[0] = (name, own | bits, own | bits)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from safety_service.domain import Answer, Missing
+from safety_service.domain import Answer, MatchedBy, Missing
 from safety_service.engine.facts import LineFacts, Order
 from safety_service.engine.fold import ENDLESS
-from safety_service.engine.history import UNRECOGNISED, History
+from safety_service.engine.history import SUBSTANCE, UNRECOGNISED, History
 from safety_service.engine.problems import SET_OF_FACT
 from safety_service.rules.vocabulary import FACTS, NO, SLOTS
 
@@ -15,6 +15,7 @@ _LABS = (
     "alt_percent_of_limit",
     "liver_tests_percent_of_limit",
 )
+_ALLERGIES = ("allergy_to_drug", "allergy_to_carbamate", "allergy_to_other_ingredient", "any_drug_allergy")
 _EXPOSURE = ("episode_days", "episode_days_before", "days_in_hand", "class_episode_days", "days_since_relaxant_episode")
 
 
@@ -43,7 +44,7 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
         case "overlap_opioid_use_disorder":
             return "patient.conditions", "what the opioid is for is not known"
         case "cns_active_count":
-            return _why_overlap(history, facts.window)
+            return _why_overlap(facts)
         case "days_since_maoi":
             return _why_maoi(history)
     if name.startswith("for_"):
@@ -51,15 +52,15 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
         return "prescription.indications", "one was not recognised" if sent else "no indication was sent"
     if name in SET_OF_FACT or name == "days_since_myocardial_infarction":
         return _why_condition(facts, name)
-    if name in ("allergy_to_drug", "allergy_to_carbamate", "any_drug_allergy"):
-        return _why_allergy(facts)
+    if name in _ALLERGIES:
+        return _why_allergy(facts, name)
     if name in _LABS and order.request.patient.hepatic.labs.items:
         return "patient.hepatic.labs", "a result has no date or no limit in its unit, or the list is not complete"
     if name in _EXPOSURE:
         open_course = order.supply.course_low != order.supply.course_high
         return _why_no_course(order) if history.complete and open_course else _why_history(history)
     if name.startswith("overlap_"):
-        return _why_overlap(history, facts.window)
+        return _why_overlap(facts)
     return FACTS[name].send, "not sent"
 
 
@@ -115,7 +116,7 @@ def _why_duplicate(facts: LineFacts) -> tuple[str, str]:
                 return "prescription.prescriber_id", "whether the prescriber is the same is not known"
             if not recorded.prescriber_id:
                 return f"{recorded.path}.prescriber_id", "whether the prescriber is the same is not known"
-    return _why_overlap(facts.history, facts.window)
+    return _why_overlap(facts)
 
 
 def _why_maoi(history: History) -> tuple[str, str]:
@@ -132,12 +133,18 @@ def _why_condition(facts: LineFacts, name: str) -> tuple[str, str]:
     if not listed.is_complete:
         sent = "is not marked complete" if listed.items else "was not sent"
         return "patient.conditions", f"the problem list {sent}"
-    if name == "days_since_myocardial_infarction" and facts.patient.problems.complete:
+    infarction = name == "days_since_myocardial_infarction"
+    problems = facts.patient.problems
+    if not (problems.complete_ever if infarction or name.startswith("had_") else problems.complete):
+        return "patient.conditions", "a condition on the list was not recognised"
+    if infarction:
         return "patient.conditions", "the onset of the infarction was not sent"
-    return "patient.conditions", "a condition on the list was not recognised"
+    return "patient.conditions", "a code on the list is too short to tell"
 
 
-def _why_allergy(facts: LineFacts) -> tuple[str, str]:
+def _why_allergy(facts: LineFacts, name: str) -> tuple[str, str]:
+    if name == "allergy_to_other_ingredient" and facts.order.resolution.unrecognised:
+        return "prescription.medication", "a part of the product ordered was not recognised"
     listed = facts.order.request.patient.allergies
     if not listed.is_complete:
         sent = "is not marked complete" if listed.items else "was not sent"
@@ -161,10 +168,14 @@ def _why_history(history: History) -> tuple[str, str]:
     return "patient.medications", "the history leaves it open"
 
 
-def _why_overlap(history: History, window: tuple[int, int, int]) -> tuple[str, str]:
-    if not history.complete:
+def _why_overlap(facts: LineFacts) -> tuple[str, str]:
+    order, history = facts.order, facts.history
+    if order.relaxant != facts.line.ingredient:  # the order is the partner: whether it is of the class is what is asked
+        if _not_recognised(order):
+            return "prescription.medication", "the drug ordered was not recognised"
+    elif not history.complete:
         return _why_history(history)
-    start, low_end, high_end = window
+    start, low_end, high_end = facts.window
     for event in history.events:
         if event.may_start < high_end and event.may_end > start:
             path = history.records[event.record].path
@@ -172,7 +183,16 @@ def _why_overlap(history: History, window: tuple[int, int, int]) -> tuple[str, s
                 return f"{path}.medication", "a drug on the list was not recognised"
             if not (event.start < low_end and event.end > start):
                 return path, "its days, or this order's, leave open whether they meet"
+    if _not_recognised(order):
+        return "prescription.medication", "a part of the drug ordered was not recognised"
     return "patient.medications", "the history leaves it open"
+
+
+def _not_recognised(order: Order) -> bool:
+    """Whether a part of the order, or all of it but its group, is not known."""
+    resolution = order.resolution
+    groups = not resolution.ingredients and any(len(code) < SUBSTANCE for code in resolution.classes_atc)
+    return groups or bool(resolution.unrecognised) or resolution.matched_by is MatchedBy.NONE
 
 
 def why_missing(facts: LineFacts, name: str) -> Missing:

@@ -583,9 +583,7 @@ class _Rules:
         by_policy: tuple[str, ...] = ()
         if self.site is not None:
             proposed = {each.to for each in clause.suggest if isinstance(each.to, str)}
-            by_policy, cited = self.site.of_clause(
-                rule.id, subject, severity, limits_of(when) | proposed, named, texts
-            )
+            by_policy, cited = self.site.of_clause(rule.id, subject, severity, limits_of(when) | proposed, named, texts)
             supporting += cited
             severity = self.site.severity(rule.id, severity)
         return LiveClause(
@@ -601,7 +599,9 @@ class _Rules:
             computation=computation,
             suggest=tuple(self._suggestion(parsed, i, limits, texts) for i in range(len(clause.suggest))),
             facts=tuple(name for name in FACTS if name in named),
-            about_partners=any(name.startswith("overlap_") or name == "cns_active_count" for name in named),
+            about_partners=any(
+                name.startswith("overlap_") or name in ("cns_active_count", "days_since_maoi") for name in named
+            ),
             about_purposes=any("purposes" in text.places for text in words),
             pick=_picker(named | _TOLD | {p for text in words for p in text.places if p in FACTS}),
         )
