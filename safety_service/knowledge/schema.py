@@ -332,7 +332,7 @@ class SignedOff(Strict):
 class RuleChange(Strict):
     """The alert of a rule switched off (`alert: off`), or its severity changed."""
 
-    alert: Literal[False] | None = None
+    alert: Literal[False, "off"] | None = None  # YAML reads a bare off as false
     severity: SeverityName | None = None
     reason: Text
     signed_off: SignedOff | None = None

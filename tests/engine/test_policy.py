@@ -376,6 +376,24 @@ def test_the_same_order_sent_again_has_the_same_fingerprints(knowledge: Knowledg
         assert {rule: again[rule] for rule in first if rule in again} == first
 
 
+def test_what_changes_by_waiting_does_not_make_an_alert_another(knowledge: Knowledge) -> None:
+    """Liver tests that are a day older, and a birthday."""
+    case = next(each for each in cases() if "hepatic.monitor" in each.row.fired and each.row.drug.startswith("dan"))
+    days = [
+        next(
+            (alert.fingerprint, [fact.value for fact in alert.facts])
+            for alert in check(knowledge, replace(case.request, as_of=case.request.as_of + later)).alerts
+            if alert.rule_id == "hepatic.monitor"
+        )
+        for later in (0, 1)
+    ]
+    assert days[0][0] == days[1][0]
+    assert days[0][1] != days[1][1], "told with the days of the day"
+    case = next(each for each in cases() if "sedation.falls" in each.row.fired and each.request.patient.age_years == 65)
+    older = replace(case.request, patient=replace(case.request.patient, age_years=66))
+    assert fingerprints(knowledge, older)["sedation.falls"] == fingerprints(knowledge, case.request)["sedation.falls"]
+
+
 def test_another_order_has_other_fingerprints(knowledge: Knowledge, ordered: CheckRequest) -> None:
     first = fingerprints(knowledge, ordered)
     prescription, patient = ordered.prescription, ordered.patient

@@ -174,7 +174,7 @@ def test_what_can_be_high_needs_a_signature(refusals: Refusals, rule_id: str, ch
     assert refusals(**rule(rule_id, **change, signed_off=SIGNED)) == []
 
 
-@pytest.mark.parametrize("change", [{"alert": False}, {"severity": "LOW"}, {"severity": "HIGH"}])
+@pytest.mark.parametrize("change", [{"alert": False}, {"alert": "off"}, {"severity": "LOW"}, {"severity": "HIGH"}])
 @pytest.mark.parametrize("rule_id", ["sedation.falls", "duration.third-week", "hepatic.caution", "pathway.adjunct"])
 def test_what_is_less_needs_a_reason_only(refusals: Refusals, rule_id: str, change: dict[str, Any]) -> None:
     assert refusals(**rule(rule_id, **change)) == []
