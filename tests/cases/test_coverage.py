@@ -177,10 +177,17 @@ def can_be_open(rule_id: str) -> bool:
 
 
 def can_be_silent(rule_id: str) -> bool:
-    """Whether some drug's label says nothing, the order can be exempt, or another rule absorbs this one."""
+    """Whether some drug's label says nothing, the order can be exempt, or another rule absorbs this one.
+
+    A pair rule of one drug alone is not asked where nobody takes that drug.
+    """
     rule = next(each for each in knowledge().rules if each.id == rule_id)
     unsaid = any(each.rule_id == rule_id for program in programs() for each in program.silent)
-    return unsaid or rule.scope == "pair" or any(rule_id in each.absorbs for each in knowledge().rules)
+    return (
+        unsaid
+        or (rule.scope == "pair" and rule.drug is None)
+        or any(rule_id in each.absorbs for each in knowledge().rules)
+    )
 
 
 def test_every_answer_of_every_rule_has_a_case() -> None:
