@@ -33,17 +33,18 @@ from safety_service.engine.facts import (
     candidate_lines,
     line_facts,
     pair_facts,
+    product_fits,
     read_order,
 )
 from safety_service.engine.fold import ENDLESS
-from safety_service.engine.history import Event, History, read_history, recognise, recognised, resolved
+from safety_service.engine.history import Event, History, read_history, recognise, recognised, resolved, strength_of
 from safety_service.engine.kidneys import clearance_notes
 from safety_service.engine.missing import why_missing, why_open
 from safety_service.engine.patient import PatientFacts, patient_facts
 from safety_service.engine.policy import kept_back, read_overrides, shown
 from safety_service.knowledge.knowledge import Knowledge, Line, LiveClause, LiveRule, Program
 from safety_service.knowledge.schema import CareStep
-from safety_service.knowledge.value_sets import CareIndex
+from safety_service.knowledge.value_sets import CareIndex, DrugClasses
 from safety_service.rules.meaning import Truth, meaning, open_facts
 from safety_service.rules.vocabulary import EITHER, NO, SLOTS, YES
 
@@ -100,6 +101,8 @@ def weigh(knowledge: Knowledge, request: CheckRequest) -> Weighed:
     if lines:
         asked = [ask(each.line.program, each) for each in facts]
         spoken = [asked[0] if len(asked) == 1 else _agreed(asked)]
+        spoken += _rules_of_other_relaxants(knowledge, order, history, patient)
+        unanswered = _unanswered_pairs(knowledge, order, history, spoken, of_others=True)
     else:
         spoken = _as_partner(knowledge, order, history, patient)
         unanswered = [*_not_relaxant(knowledge, order), *_unanswered_pairs(knowledge, order, history, spoken)]
@@ -241,16 +244,40 @@ def _as_partner(knowledge: Knowledge, order: Order, history: History, patient: P
     whole = pair_facts(knowledge, order, history, patient, any_line, [_order_span(order)])
     whole.values[SLOTS["code_text_conflict"]] = YES if order.resolution.conflict else NO
     spoken.append(ask(knowledge.any_order, whole))
+    for line, events in _relaxants_taken(knowledge, order, history):
+        facts = pair_facts(knowledge, order, history, patient, line, events)
+        spoken.append(ask(line.pair_program, facts))
+    return spoken
+
+
+def _rules_of_other_relaxants(
+    knowledge: Knowledge, order: Order, history: History, patient: PatientFacts
+) -> list[Spoken]:
+    """Pair rules of one drug alone, of each other relaxant that shares a day: the order is their partner.
+
+    What the label of a relaxant in use says of the one ordered, no rule of the one ordered says. The rules for any
+    relaxant are answered for the one ordered and are not asked twice.
+    """
+    spoken: list[Spoken] = []
+    for line, events in _relaxants_taken(knowledge, order, history):
+        if line.ingredient == order.relaxant:
+            continue
+        facts = pair_facts(knowledge, order, history, patient, line, events)
+        asked = ask(line.pair_program, facts)
+        place = {at: i for i, at in enumerate(at for at, live in line.pair_program.live if live.rule.drug is not None)}
+        fired = [each._replace(at=place[each.at]) for each in asked.fired if each.at in place]
+        spoken.append(asked._replace(answers=[asked.answers[at] for at in place], fired=fired))
+    return spoken
+
+
+def _relaxants_taken(knowledge: Knowledge, order: Order, history: History) -> list[tuple[Line, list[Event]]]:
+    """The product lines of relaxants that can share a day with the order, each with its records."""
     by_line: dict[str, list[Event]] = {}
     for event in history.events:
         if event.may_start < order.high_end and event.may_end > order.start:
             for line in _record_lines(knowledge, history, event):
                 by_line.setdefault(line.id, []).append(event)
-    for line_id, events in by_line.items():
-        line = knowledge.lines[line_id]
-        facts = pair_facts(knowledge, order, history, patient, line, events)
-        spoken.append(ask(line.pair_program, facts))
-    return spoken
+    return [(knowledge.lines[line_id], events) for line_id, events in by_line.items()]
 
 
 def _order_span(order: Order) -> Event:
@@ -260,8 +287,13 @@ def _order_span(order: Order) -> Event:
 def _record_lines(knowledge: Knowledge, history: History, event: Event) -> Iterable[Line]:
     """The line of a relaxant in the history. Diazepam there is a benzodiazepine, not a relaxant, unless ordered so."""
     lines = [line for line in knowledge.lines_of.get(event.ingredient, ()) if line.file.relaxant == "always"]
-    release = history.records[event.record].resolution.release
-    fitting = [line for line in lines if not release or any(p.release == release for p in line.file.products)]
+    if len(lines) < 2:
+        return lines
+    resolution = history.records[event.record].resolution
+    strength = strength_of(resolution, event.ingredient)
+    fitting = [line for line in lines if any(product_fits(p, resolution, strength) for p in line.file.products)]
+    release = resolution.release
+    fitting = fitting or [line for line in lines if any(p.release == release for p in line.file.products)]
     return (fitting or lines)[:1]
 
 
@@ -274,36 +306,52 @@ def _not_relaxant(knowledge: Knowledge, order: Order) -> list[Check]:
     return [each._replace(status=_OPEN, reason="", missing=(need,)) for each in knowledge.not_relaxant]
 
 
-def _unanswered_pairs(knowledge: Knowledge, order: Order, history: History, spoken: list[Spoken]) -> list[Check]:
-    """Pair rules that nothing answered, because it is not known whether the patient takes a relaxant."""
+def _unanswered_pairs(
+    knowledge: Knowledge, order: Order, history: History, spoken: list[Spoken], of_others: bool = False
+) -> list[Check]:
+    """Pair rules that nothing answered, because it is not known whether the patient takes a relaxant.
+
+    `of_others`: only those of one drug alone that is not the relaxant ordered.
+    """
+    open_history = not history.complete or any(not event.ingredient for event in history.events)
+    if of_others and not open_history:
+        return []
     own = 0
     for name, bits, may_bits in recognise(knowledge, order.resolution):
         own |= bits if name else may_bits
-    open_history = not history.complete or any(not event.ingredient for event in history.events)
     answers = [answer for each in spoken for answer in each.answers]
     answered = {answer.rule_id for answer in answers}
     settled = {answer.rule_id for answer in answers if answer.status is not CheckStatus.NOT_APPLICABLE}
-    facts: dict[str, set[str]] = {}  # what a rule asks on any relaxant
-    for line in knowledge.lines.values():
-        for live in line.pair_program.rules:
-            facts.setdefault(live.rule.id, set()).update(*(clause.facts for clause in live.clauses))
+    masks = _partner_masks(knowledge.drugs, tuple([line.pair_program for line in knowledge.lines.values()]))
     checks = []
     for rule in knowledge.rules:
-        if rule.scope != "pair" or rule.id in settled:
+        if rule.scope != "pair" or rule.id in settled or (of_others and rule.drug in (None, order.relaxant)):
             continue
-        wanted = facts.get(rule.id, set())
-        classes = {CLASS_OF_FACT[name] for name in wanted if name in CLASS_OF_FACT}
-        if "cns_active_count" in wanted:
-            classes.add(COUNTED)
-        if "overlap_opioid_and_benzodiazepine" in wanted:
-            classes |= {"opioid", "benzodiazepine"}
-        concerned = any(own & knowledge.drugs.bit(each) for each in classes)
+        concerned = own & masks.get(rule.id, 0)
         if concerned and open_history:
             need = Missing("relaxant", "patient.medications", "whether a muscle relaxant is taken is not known")
             checks.append(Check(rule.id, rule.version, "", CheckStatus.NOT_EVALUATED, "", (need,)))
         elif rule.id not in answered and rule.drug is None:
             checks.append(Check(rule.id, rule.version, "", CheckStatus.NOT_APPLICABLE, "no muscle relaxant with it"))
     return checks
+
+
+@lru_cache(maxsize=16)
+def _partner_masks(drugs: DrugClasses, programs: tuple[Program, ...]) -> dict[str, int]:
+    """By pair rule, the classes of a partner that it asks for on any relaxant."""
+    masks: dict[str, int] = {}
+    for program in programs:
+        for live in program.rules:
+            wanted = {name for clause in live.clauses for name in clause.facts}
+            classes = {CLASS_OF_FACT[name] for name in wanted if name in CLASS_OF_FACT}
+            if "cns_active_count" in wanted:
+                classes.add(COUNTED)
+            if "overlap_opioid_and_benzodiazepine" in wanted:
+                classes |= {"opioid", "benzodiazepine"}
+            masks[live.rule.id] = masks.get(live.rule.id, 0)
+            for each in classes:
+                masks[live.rule.id] |= drugs.bit(each)
+    return masks
 
 
 # --- the care pathway --------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def candidate_lines(knowledge: Knowledge, order: Order) -> tuple[Line, ...]:
     ordered = order.request.prescription
     single = micrograms(ordered.dose_high, order.strength)
     fits = [
-        line for line in lines if any(_product_fits(p, order.resolution, order.strength) for p in line.file.products)
+        line for line in lines if any(product_fits(p, order.resolution, order.strength) for p in line.file.products)
     ]
     if len(fits) > 1 and single is not None:
         made_up = [line for line in fits if any(_makes_up(p, single) for p in line.file.products)]
@@ -140,7 +140,8 @@ def candidate_lines(knowledge: Knowledge, order: Order) -> tuple[Line, ...]:
     return tuple(fits) or lines
 
 
-def _product_fits(product: Product, resolution: Resolution, strength: ResolvedIngredient | None) -> bool:
+def product_fits(product: Product, resolution: Resolution, strength: ResolvedIngredient | None) -> bool:
+    """Whether a name can mean this product, by release and strength as far as it tells them."""
     if resolution.release and product.release != "any" and resolution.release != product.release:
         # a name without "extended release" reads as immediate; only a strength can say otherwise
         return False

@@ -133,23 +133,25 @@ def class_role(knowledge: Knowledge, line: Line, indications: tuple[Condition, .
         return IN_CLASS
     if not indications:
         return MAYBE_IN_CLASS
-    bits, all_recognised = indication_classes(knowledge, indications)
-    if bits & sets_mask(knowledge, ("spasticity", "spasticity-diazepam") if by_indication else _SPASTICITY_SETS):
+    bits, may_bits = indication_classes(knowledge, indications)
+    spasticity = sets_mask(knowledge, ("spasticity", "spasticity-diazepam") if by_indication else _SPASTICITY_SETS)
+    if bits & spasticity:
         return NOT_IN_CLASS
-    if by_indication and not bits & sets_mask(knowledge, _MUSCLE_SETS):
-        return NOT_IN_CLASS if all_recognised else MAYBE_IN_CLASS
-    return IN_CLASS if all_recognised else MAYBE_IN_CLASS
+    if by_indication:
+        muscle = sets_mask(knowledge, _MUSCLE_SETS)
+        if not bits & muscle:
+            return MAYBE_IN_CLASS if may_bits & muscle else NOT_IN_CLASS
+    return MAYBE_IN_CLASS if may_bits & spasticity else IN_CLASS
 
 
-def indication_classes(knowledge: Knowledge, indications: tuple[Condition, ...]) -> tuple[int, bool]:
-    """The classes of all indications together, and whether each was recognised."""
-    bits = 0
-    all_recognised = True
+def indication_classes(knowledge: Knowledge, indications: tuple[Condition, ...]) -> tuple[int, int]:
+    """The classes of all indications together, and those that one not recognised, or coded too short, leaves open."""
+    bits = may_bits = 0
     for each in indications:
         own, recognised = knowledge.conditions.of(each.codings)
         bits |= own
-        all_recognised &= recognised
-    return bits, all_recognised
+        may_bits |= knowledge.conditions.left_open(each.codings) if recognised else -1
+    return bits, may_bits
 
 
 @lru_cache(maxsize=256)

@@ -26,8 +26,7 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
         return facts.patient.why[name]
     match name:
         case "relaxant_use" | "exempt_antispastic" | "acute_spasm_coded" | "phase":
-            sent = order.request.prescription.indications
-            return "prescription.indications", "one was not recognised" if sent else "no indication was sent"
+            return _why_purpose(order)
         case "single_dose_mg":
             return _why_no_dose(facts)
         case "daily_dose_mg" | "doses_per_day" | "dose_interval_hours":
@@ -48,8 +47,7 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
         case "days_since_maoi":
             return _why_maoi(history)
     if name.startswith("for_"):
-        sent = order.request.prescription.indications
-        return "prescription.indications", "one was not recognised" if sent else "no indication was sent"
+        return _why_purpose(order)
     if name in SET_OF_FACT or name == "days_since_myocardial_infarction":
         return _why_condition(facts, name)
     if name in _ALLERGIES:
@@ -62,6 +60,12 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
     if name.startswith("overlap_"):
         return _why_overlap(facts)
     return FACTS[name].send, "not sent"
+
+
+def _why_purpose(order: Order) -> tuple[str, str]:
+    if not order.request.prescription.indications:
+        return "prescription.indications", "no indication was sent"
+    return "prescription.indications", "one was not recognised, or its code is too short to tell"
 
 
 def _why_no_course(order: Order) -> tuple[str, str]:

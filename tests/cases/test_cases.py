@@ -35,8 +35,8 @@ def test_the_tables_are_there(capsys: pytest.CaptureFixture[str]) -> None:
         told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
         print(f"\n{len(ALL)} cases, {answers} answers of single rules: {told}")
     assert set(counts) >= {
-        "age", "article", "caution", "contraindication", "dose", "duration", "function", "hepatic", "pair", "pathway",
-        "pregnancy", "product", "renal", "sedation",
+        "age", "article", "caution", "contraindication", "dose", "duplicate", "duration", "function", "hepatic",
+        "indication", "interaction", "pair", "pathway", "pregnancy", "product", "renal", "sedation", "withdrawal",
     }  # fmt: skip
     assert len(ALL) >= 300
 
