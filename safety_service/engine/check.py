@@ -140,7 +140,7 @@ def tell(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DEFAUL
         position = {rule.id: i for i, rule in enumerate(knowledge.rules)}
         for found in (checks, suppressed):
             found.sort(key=lambda each: (position[each.rule_id], each.subject))
-    alerts.sort(key=lambda each: -each.severity)  # stable: the catalogue's order within a severity
+    alerts.sort(key=lambda each: (-each.severity, each.kind))  # the catalogue's order of kinds within a severity
     return _decision(
         knowledge, order, history, patient, spoken, alerts, checks, suppressed, overrides.conflicts, lines, step
     )
