@@ -443,7 +443,12 @@ def _decision(
     not_processed += patient.not_processed
     unread = () if resolution.matched_by is MatchedBy.NONE else resolution.unread
     conflicts = [f"prescription.medication: {each}" for each in unread]
-    conflicts += [*history.conflicts, *patient.conflicts, *(c for each in spoken for c in each.facts.conflicts)]
+    conflicts += [
+        *order.conflicts,
+        *history.conflicts,
+        *patient.conflicts,
+        *(c for each in spoken for c in each.facts.conflicts),
+    ]
     conflicts += unused_overrides
     unanswered = [each for each in checks if each.status in _NO_ANSWER]
     complete = not not_processed and not unanswered
@@ -514,12 +519,7 @@ def _notes(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
 def _unread(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
     """What was sent and no check of this release reads, and what an order without a relaxant was not checked for."""
     prescription = order.request.prescription
-    structured = prescription.dose_high is not None and prescription.frequency is not None and order.supply.source
-    sent = {
-        "prescription.dosage_text": bool(prescription.dosage_text) and not structured,
-    }
-    unread = ", ".join([path for path, was_sent in sent.items() if was_sent])
-    notes = [f"sent, and read by no check of this release: {unread}"] if unread else []
+    notes: list[str] = []
     if facts is not None and prescription.dose_high is not None and facts.dose.single_high is None:
         notes.append(f"the dose was not used: {why_open(facts, 'single_dose_mg')[1]}")
     if facts is None and order.resolution.matched_by is MatchedBy.NONE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from safety_service.domain import (
 )
 from safety_service.engine import fold
 from safety_service.engine.allergies import put_allergies
+from safety_service.engine.dosage_text import complete
 from safety_service.engine.fold import ENDLESS, IN_CLASS, MAYBE_IN_CLASS, NONE, NOT_IN_CLASS
 from safety_service.engine.history import (
     UNRECOGNISED,
@@ -29,12 +31,13 @@ from safety_service.engine.history import (
 )
 from safety_service.engine.patient import PatientFacts
 from safety_service.engine.problems import Problems
-from safety_service.engine.supply import Dose, Supply, dose, micrograms, quantity_against_days, supply
+from safety_service.engine.route import route_not_oral
+from safety_service.engine.supply import SIG, Dose, Supply, dose, micrograms, quantity_against_days, supply
 from safety_service.engine.use import put_use
 from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.knowledge.resolve import Resolution
 from safety_service.knowledge.schema import Product
-from safety_service.knowledge.value_sets import DrugClasses, plain_words
+from safety_service.knowledge.value_sets import DrugClasses
 from safety_service.rules.vocabulary import (
     EITHER,
     HIGHEST,
@@ -52,11 +55,6 @@ MAOI = "maoi"
 NOT_THERE = -2  # the key of an ingredient that the history does not hold
 OUD_DRUGS = "opioid-use-disorder-treatment"
 _MASK = (EITHER, NO, YES)  # by Answer
-_ORAL = frozenset({"oral", "po", "by mouth", "per os", "orally", "per oral", "oral route", "p o", "26643006"})
-_OTHER_ROUTES = frozenset(
-    """intravenous iv intramuscular im injection intrathecal subcutaneous sc topical transdermal rectal pr ophthalmic
-    nasal inhalation sublingual buccal vaginal epidural parenteral""".split()
-)
 
 
 class Order(NamedTuple):
@@ -71,6 +69,7 @@ class Order(NamedTuple):
     supply: Supply
     notes: tuple[str, ...]
     told_by: tuple[object, ...]
+    conflicts: tuple[str, ...]  # between the sig text and the fields
 
     @property
     def low_end(self) -> int:
@@ -98,7 +97,7 @@ class LineFacts(NamedTuple):
 
 
 def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resolution) -> Order:
-    """The order's relaxant, start and supply."""
+    """The order's relaxant, start and supply, with what its sig text adds."""
     prescription = request.prescription
     start = prescription.start if prescription.start is not None else prescription.ordered_on
     notes: list[str] = []
@@ -109,7 +108,13 @@ def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resoluti
     strength = strength_of(resolution, relaxant)
     if strength is None and len(resolution.ingredients) == 1:
         strength = resolution.ingredients[0]
-    given = supply(prescription, start, strength, knowledge.policy_numbers["policy.exposure.most_days"])
+    most_days = knowledge.policy_numbers["policy.exposure.most_days"]
+    completed = complete(knowledge.sig_words, prescription, strength)
+    if completed.prescription is not prescription:
+        prescription = completed.prescription
+        request = replace(request, prescription=prescription)
+    given = supply(prescription, start, strength, most_days, completed.days)
+    notes += completed.read_notes(given.source == SIG)
     recorded = Recorded(prescription.id or "prescription", "prescription", display_name(resolution), resolution)
     often = prescription.frequency
     told_by = (
@@ -121,7 +126,10 @@ def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resoluti
         prescription.refills,
         resolution.conflict,
     )
-    return Order(request, resolution, recorded, start, relaxant, strength, given, (*notes, *given.notes), told_by)
+    notes += given.notes
+    return Order(
+        request, resolution, recorded, start, relaxant, strength, given, tuple(notes), told_by, completed.conflicts
+    )
 
 
 def candidate_lines(knowledge: Knowledge, order: Order) -> tuple[Line, ...]:
@@ -183,7 +191,7 @@ def line_facts(
     # --- the order itself
     values[SLOTS["code_text_conflict"]] = YES if order.resolution.conflict else NO
     values[SLOTS["form_open"]] = YES if lines_open else NO
-    route = _route_not_oral(prescription.route, order.resolution.route)
+    route = route_not_oral(prescription.route, order.resolution.route)
     values[SLOTS["route_not_oral"]] = route
     given = dose(prescription, order.strength)
     if route == NO:
@@ -235,6 +243,8 @@ def _put_dose(prescription: Prescription, given: Dose, values: list[int]) -> Non
     if prescription.frequency is not None:
         often = prescription.frequency
         most = -(-often.times_high * 24 // often.period_hours)
+        if given.daily_most is not None and given.single_low:  # the stated maximum of a day allows no more doses
+            most = min(most, max(1, given.daily_most // given.single_low))
         put_number(values, "doses_per_day", most, most)
         interval = often.period_hours // often.times_high
         put_number(values, "dose_interval_hours", interval, interval)
@@ -333,13 +343,6 @@ def order_events(knowledge: Knowledge, order: Order, history: History, besides: 
             )
         )  # fmt: skip
     return events
-
-
-def _route_not_oral(ordered: str, product: str) -> int:
-    words = plain_words(ordered)
-    if words:
-        return NO if words in _ORAL else YES if words in _OTHER_ROUTES else EITHER
-    return NO if product in ("", "oral") else YES
 
 
 def _exposure(

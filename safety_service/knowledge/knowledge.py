@@ -19,6 +19,7 @@ from safety_service.knowledge.schema import (
     SignedOff,
     Source,
 )
+from safety_service.knowledge.sig_words import SigWords
 from safety_service.knowledge.value_sets import CareIndex, ConditionClasses, DrugClasses
 from safety_service.rules.generate import Answerer
 from safety_service.rules.template import Template
@@ -190,4 +191,5 @@ class Knowledge:
     care: CareIndex
     pathway: CarePathwayFile
     child_pugh: ChildPughFile
+    sig_words: SigWords
     reviewed: bool

@@ -50,6 +50,7 @@ from safety_service.knowledge.schema import (
     SourceFile,
     Statement,
 )
+from safety_service.knowledge.sig_words import SigWordsFile, faults, sig_words
 from safety_service.knowledge.site_codes import load_site_codes, read_site_codes
 from safety_service.knowledge.site_policy import (
     SitePolicy,
@@ -165,8 +166,9 @@ def load_knowledge(
     options = files.all("care_options", CareOption)
     pathway = files.one("care_pathway.yaml", CarePathwayFile)
     child_pugh = files.one("child_pugh.yaml", ChildPughFile)
+    sig_file = files.one("sig_words.yaml", SigWordsFile)
     files.stop_on_problems()
-    if severity is None or policy is None or pathway is None or child_pugh is None:
+    if severity is None or policy is None or pathway is None or child_pugh is None or sig_file is None:
         raise AssertionError("a file that could not be read is a problem")
 
     medication_sets = tuple(each for each in sets if isinstance(each, MedicationSet))
@@ -176,6 +178,8 @@ def load_knowledge(
     for each in medication_sets:
         if not each.ingredients and not each.atc_prefixes:
             files.problem(each, "a value set without members would never match")
+    for path, reason in faults(sig_file):
+        files.problem(sig_file, reason, *path)
     grading = _Grading(files, severity, sources)
     policy_units = _policy_units(files, policy)
     rules = _Rules(files, rule_files, Names(policy=policy_units), grading, medications)
@@ -239,6 +243,7 @@ def load_knowledge(
         care=care_index(sorted(options, key=_as_offered)),
         pathway=pathway,
         child_pugh=child_pugh,
+        sig_words=sig_words(sig_file),
         reviewed=all(each.status == "reviewed" for each in reviews),
     )
 

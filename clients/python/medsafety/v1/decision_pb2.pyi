@@ -1139,7 +1139,7 @@ class NormalizedOrder(_message.Message):
     days_high: _builtins.int
     """Greatest number of days of one fill. Absent: not known."""
     days_source: _builtins.str
-    """Where the days come from ("days_supply", "end_date", "quantity"). Empty: they are not known."""
+    """Where the days come from ("days_supply", "end_date", "quantity", "sig"). Empty: they are not known."""
     refills: _builtins.int
     """Fills after the first. Absent: not known."""
     course_days_low: _builtins.int
