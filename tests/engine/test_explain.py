@@ -75,6 +75,13 @@ def test_a_drug_that_ended_is_named_with_its_record() -> None:
     ]
 
 
+def test_a_drug_that_begins_after_the_order_is_not_the_one_that_ended() -> None:
+    later = MedicationRecord(
+        Medication(text="linezolid"), status=RecordStatus.PLANNED, start=START + 20, end=START + 25, id="later"
+    )
+    assert maoi_alert(ended("phenelzine", 10, "ended"), later).facts[0].evidence == ("ended",)
+
+
 def test_drugs_that_ended_on_one_day_are_both_named() -> None:
     alert = maoi_alert(ended("phenelzine", 10, "one"), ended("linezolid", 10, "two"))
     assert alert.facts[0].evidence == ("one", "two")

@@ -188,7 +188,23 @@ def test_one_entry_more_never_takes_a_yes_back(listed: Listed[Condition], more: 
     assert [name for name in DEFINED if before[name] == YES != after[name]] == []
 
 
-@given(LISTS, st.integers(TODAY - 10, TODAY + 30))
+INFARCTIONS = st.builds(
+    Condition,
+    codings=st.sampled_from(["I21.4", "I22.0", "I25.2", "I10"]).map(lambda code: (Coding(ICD, code),)) | CODINGS,
+    status=st.sampled_from([Status.ACTIVE, *Status]),
+    onset=st.sampled_from([None, TODAY - 400, TODAY - 29, TODAY - 28, TODAY, TODAY]),
+    recorded_on=st.sampled_from([None, None, None, TODAY + 1]),
+)
+
+
+@given(
+    st.builds(
+        lambda items, completeness: Listed(tuple(items), completeness),
+        st.lists(INFARCTIONS, max_size=3),
+        st.sampled_from([COMPLETE, COMPLETE, Completeness.PARTIAL]),
+    ),
+    st.integers(TODAY - 10, TODAY + 30),
+)
 def test_days_since_the_infarction_are_what_the_definition_says(listed: Listed[Condition], start: int) -> None:
     known = [c for c in listed.items if c.status not in COUNT_NEVER and (c.recorded_on or 0) <= TODAY]
     infarctions = [c for c in known if in_set("myocardial-infarction", c)]

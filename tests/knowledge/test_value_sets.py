@@ -867,6 +867,25 @@ def test_a_code_too_short_to_tell_leaves_its_parts_open(codes: list[str], expect
     assert left_open(*codes) == expected
 
 
+@pytest.mark.parametrize(
+    ("code", "open_sets", "settled"),
+    [
+        ("N05B", {"carbamate", "benzodiazepine"}, {"opioid", "maoi"}),
+        ("N05BC", {"meprobamate"}, {"carbamate", "benzodiazepine"}),  # carbamates for certain
+        ("N06A", {"maoi", "serotonergic"}, {"carbamate"}),
+        ("M03BX08", set(), {"carbamate", "relaxant", "maoi"}),
+        ("J01CA", set(), {"carbamate", "maoi", "opioid"}),
+    ],
+)
+def test_a_group_of_drugs_leaves_open_the_sets_that_hold_a_part_of_it(
+    code: str, open_sets: set[str], settled: set[str]
+) -> None:
+    bits = BY_DRUG.left_open(code)
+    found = {name for name in BY_DRUG.ids if bits & BY_DRUG.bit(name)}
+    assert open_sets <= found
+    assert settled.isdisjoint(found)
+
+
 def test_only_icd_codes_can_be_too_short() -> None:
     assert left_open("128188000", system="http://snomed.info/sct") == set()
     assert left_open("N18", system="http://example.org/codes") == set()
