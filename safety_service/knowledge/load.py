@@ -563,7 +563,7 @@ def _line(
         texts[f"drug.{name}"] = LimitText(shown, limit.unit.value, said.basis.value)
     program = rules.program(read.id, statements, limits, texts, {"relaxant", "pair", "order"}, read.not_applicable)
     pair_program = rules.program(read.id, statements, limits, texts, {"pair"}, read.not_applicable)
-    return Line(read.id, read.name, read.ingredient, chain, read, statements, texts, program, pair_program)
+    return Line(read.id, read.name, read.ingredient, chain, read, statements, texts, limits, program, pair_program)
 
 
 def _limit_value(
