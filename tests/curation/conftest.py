@@ -8,6 +8,7 @@ import pytest
 
 from safety_service.cases import Case, read_cases
 from safety_service.curation.altered import Workbench
+from safety_service.curation.mutate import Mutant, mutants
 from safety_service.curation.places import Places
 from safety_service.curation.recording import record
 from safety_service.knowledge.knowledge import Knowledge
@@ -32,6 +33,12 @@ def bench(knowledge: Knowledge, cases: tuple[Case, ...]) -> Workbench:
 @pytest.fixture(scope="session")
 def places() -> Places:
     return Places(RULES_DATA)
+
+
+@pytest.fixture(scope="session")
+def every_mutant(bench: Workbench, places: Places) -> dict[str, Mutant]:
+    """All mutants by name."""
+    return {str(each): each for each in mutants(bench, places)}
 
 
 @pytest.fixture
