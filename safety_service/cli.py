@@ -14,12 +14,13 @@ import grpc
 import typer
 from google.protobuf.json_format import MessageToDict
 from pydantic import ValidationError
-from rich.console import Console
 from rich.text import Text
 
 from medsafety import CheckPrescriptionRequest, ItemError, MedsafetyClient, MedsafetyError, Violation
 from safety_service import __version__
 from safety_service.ask import UNREACHABLE, Answer, as_result, ask_here, ask_server
+from safety_service.curation.commands import curation_app
+from safety_service.curation.sound import sound_text, unsound
 from safety_service.demo import ServerFailedError, article_case, server_process
 from safety_service.flags import flags_of
 from safety_service.knowledge.knowledge import Knowledge
@@ -28,6 +29,8 @@ from safety_service.knowledge.read import KnowledgeError
 from safety_service.report import fhir
 from safety_service.report.answer import answer_text
 from safety_service.report.medication import UnknownDrugError, drug_text
+from safety_service.report.terminal import alarm as _alarm
+from safety_service.report.terminal import print_lines as _print
 from safety_service.request_file import UnreadableFileError, read_requests
 from safety_service.server.serve import CannotServeError, run
 from safety_service.server.settings import Settings
@@ -60,6 +63,7 @@ class Form(Enum):
 
 app = typer.Typer(help="Medication safety checks for skeletal muscle relaxants.", no_args_is_help=True)
 knowledge_app = typer.Typer(help="What the service knows, and whether its files are in order.", no_args_is_help=True)
+knowledge_app.add_typer(curation_app)
 app.add_typer(knowledge_app, name="knowledge")
 
 
@@ -179,7 +183,7 @@ def validate(
         Path, typer.Option(exists=True, file_okay=False, help="Folder to read instead of the one installed.")
     ] = RULES_DATA,
 ) -> None:
-    """Read every file of the knowledge; print what is wrong, with file and line, or how much there is."""
+    """Read every file of the knowledge and check it; print what is wrong, with file and line, or how much there is."""
     try:
         knowledge = load_knowledge(data)
     except KnowledgeError as error:
@@ -187,6 +191,12 @@ def validate(
             typer.echo(str(problem), err=True)
         _alarm(f"{len(error.problems)} problems; a server would not start")
         raise typer.Exit(Exit.REFUSED) from None
+    problems = unsound(knowledge, data)
+    if problems:
+        for problem in problems:
+            typer.echo(str(problem), err=True)
+        _alarm(f"{len(problems)} problems; a server would start, but not with what was meant")
+        raise typer.Exit(Exit.REFUSED)
     counted = {
         "medication lines": len(knowledge.lines),
         "rules": len(knowledge.rules),
@@ -202,6 +212,7 @@ def validate(
             Text(f"digest {knowledge.digest}", style="dim"),
         ]
     )
+    _print(sound_text(knowledge))
 
 
 # --- reading and asking ------------------------------------------------------------------------------------------
@@ -292,19 +303,7 @@ def _print_json(value: dict[str, Any], one_line: bool) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=None if one_line else 2))
 
 
-def _print(lines: Iterable[Text]) -> None:
-    """Lines that are laid out already: rich only colours them, on a terminal and without NO_COLOR."""
-    console = Console(soft_wrap=True, highlight=False)
-    for line in lines:
-        line.rstrip()
-        console.print(line)
-
-
 def _complain(violations: Iterable[Violation], place: str = "") -> None:
     for each in violations:
         path = each.field.removeprefix("item.")  # a stream's name for what has a place here
         typer.echo(": ".join(filter(None, [place, path, each.reason])), err=True)
-
-
-def _alarm(text: str) -> None:
-    Console(soft_wrap=True, highlight=False, stderr=True).print(Text(text, style="bold red"))
