@@ -22,7 +22,7 @@ NOT_IN_CHECK := tests/contract tests/equivalence tests/end_to_end
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export STRICT
 
-.PHONY: help setup demo serve check lint unit proto proto-check proto-baseline test test-long bench lock clean
+.PHONY: help setup demo serve check lint unit proto proto-check proto-baseline test knowledge test-long bench lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,13 @@ proto-baseline: .venv/.installed $(INCLUDE)  ## at a release: freeze the contrac
 
 test: lint  ## everything but the long tests; STRICT=1 makes a skipped test fail
 	$(BIN)/pytest -m "not long" $(ARGS)
+	$(if $(ARGS),,@$(MAKE) --no-print-directory knowledge)
+
+knowledge: .venv/.installed  ## is the knowledge in order, do the cases hold, and would they notice a wrong rule?
+	@$(SAFETY) knowledge validate
+	@$(SAFETY) knowledge test
+	@$(SAFETY) knowledge coverage --brief
+	@$(SAFETY) knowledge mutate --brief
 
 test-long: .venv/.installed  ## every test, long ones too, searching at random; SEED=n repeats a run
 	@seed=$${SEED:-$$($(PY) -c 'import secrets; print(secrets.randbelow(2**32))')}; \

@@ -15,12 +15,13 @@ import grpc
 import typer
 from google.protobuf.json_format import MessageToDict
 from pydantic import ValidationError
-from rich.console import Console
 from rich.text import Text
 
 from medsafety import CheckPrescriptionRequest, ItemError, MedsafetyClient, MedsafetyError, Violation
 from safety_service import __version__
 from safety_service.ask import UNREACHABLE, Answer, as_result, ask_here, ask_server
+from safety_service.curation.commands import curation_app
+from safety_service.curation.sound import sound_text, unsound
 from safety_service.demo import ServerFailedError, article_case, server_process
 from safety_service.flags import flags_of
 from safety_service.knowledge.knowledge import Knowledge
@@ -30,6 +31,8 @@ from safety_service.report import fhir
 from safety_service.report.answer import answer_text
 from safety_service.report.medication import UnknownDrugError, drug_text
 from safety_service.report.simulation import simulation_text
+from safety_service.report.terminal import alarm as _alarm
+from safety_service.report.terminal import print_lines as _print
 from safety_service.request_file import UnreadableFileError, read_requests, stream_requests
 from safety_service.server.handlers import NS_PER_DAY
 from safety_service.server.serve import CannotServeError, run
@@ -70,6 +73,7 @@ class Form(Enum):
 
 app = typer.Typer(help="Medication safety checks for skeletal muscle relaxants.", no_args_is_help=True)
 knowledge_app = typer.Typer(help="What the service knows, and whether its files are in order.", no_args_is_help=True)
+knowledge_app.add_typer(curation_app)
 app.add_typer(knowledge_app, name="knowledge")
 
 
@@ -319,7 +323,7 @@ def validate(
         Path | None, typer.Option(exists=True, dir_okay=False, help="Site policy to hold to the floor as well.")
     ] = None,
 ) -> None:
-    """Read every file of the knowledge; print what is wrong, with file and line, or how much there is."""
+    """Read every file of the knowledge and check it; print what is wrong, with file and line, or how much there is."""
     try:
         knowledge = load_knowledge(data, policy, site_codes)
     except KnowledgeError as error:
@@ -327,6 +331,12 @@ def validate(
             typer.echo(str(problem), err=True)
         _alarm(f"{len(error.problems)} problems; a server would not start")
         raise typer.Exit(Exit.REFUSED) from None
+    problems = unsound(knowledge, data)
+    if problems:
+        for problem in problems:
+            typer.echo(str(problem), err=True)
+        _alarm(f"{len(problems)} problems; a server would start, but not with what was meant")
+        raise typer.Exit(Exit.REFUSED)
     counted = {
         "medication lines": len(knowledge.lines),
         "rules": len(knowledge.rules),
@@ -353,6 +363,7 @@ def validate(
                 Text(f"digest {knowledge.policy_digest}", style="dim"),
             ]
         )
+    _print(sound_text(knowledge))
 
 
 # --- reading and asking ------------------------------------------------------------------------------------------
@@ -464,19 +475,7 @@ def _print_json(value: dict[str, Any], one_line: bool) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=None if one_line else 2))
 
 
-def _print(lines: Iterable[Text]) -> None:
-    """Lines that are laid out already: rich only colours them, on a terminal and without NO_COLOR."""
-    console = Console(soft_wrap=True, highlight=False)
-    for line in lines:
-        line.rstrip()
-        console.print(line)
-
-
 def _complain(violations: Iterable[Violation], place: str = "") -> None:
     for each in violations:
         path = each.field.removeprefix("item.")  # a stream's name for what has a place here
         typer.echo(": ".join(filter(None, [place, path, each.reason])), err=True)
-
-
-def _alarm(text: str) -> None:
-    Console(soft_wrap=True, highlight=False, stderr=True).print(Text(text, style="bold red"))

@@ -134,7 +134,10 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A product line whose label speaks with one voice, and its programs: as the order, and as the partner of one."""
+    """A product line whose label speaks with one voice, and its programs: as the order, and as the partner of one.
+
+    `limits` and `held` are by full name, `drug.*` and `policy.*`: as printed, and as the rules compare them.
+    """
 
     id: str
     name: str
@@ -142,7 +145,8 @@ class Line:
     chain: int  # which chain of the fold its ingredient has
     file: MedicationFile
     statements: Mapping[str, SourcedStatement]
-    limits: Mapping[str, LimitText]  # by full name, drug.* and policy.*
+    limits: Mapping[str, LimitText]
+    held: Mapping[str, int]
     program: Program
     pair_program: Program
     told_with_every_alert: SourcedStatement | None = None

@@ -734,6 +734,7 @@ def _line(
         file=read,
         statements=statements,
         limits=texts,
+        held=limits,
         program=program("relaxant", "pair", "order"),
         pair_program=program("pair"),
         told_with_every_alert=told,
