@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum, IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import grpc
 import typer
 from google.protobuf.json_format import MessageToDict
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 from rich.console import Console
 from rich.text import Text
 
@@ -22,6 +23,7 @@ from safety_service import __version__
 from safety_service.ask import UNREACHABLE, Answer, as_result, ask_here, ask_server
 from safety_service.demo import ServerFailedError, article_case, server_process
 from safety_service.flags import flags_of
+from safety_service.gateway.settings import GatewaySettings
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.load import RULES_DATA, load_knowledge
 from safety_service.knowledge.read import KnowledgeError
@@ -31,6 +33,8 @@ from safety_service.report.medication import UnknownDrugError, drug_text
 from safety_service.request_file import UnreadableFileError, read_requests
 from safety_service.server.serve import CannotServeError, run
 from safety_service.server.settings import Settings
+
+S = TypeVar("S", bound=BaseSettings)
 
 
 class Exit(IntEnum):
@@ -147,6 +151,24 @@ def serve(**given: object) -> None:
 
 
 @app.command()
+@flags_of(GatewaySettings)
+def gateway(**given: object) -> None:
+    """Serve CDS Hooks, FHIR and the page over HTTP until SIGTERM or Ctrl-C. Knowledge, policy and fingerprint key are
+    those of `serve`, from the same environment variables.
+    """
+    try:
+        from safety_service.gateway.serve import run as run_gateway
+    except ModuleNotFoundError as error:
+        _alarm(f"The gateway needs the extra [gateway]: the module {error.name} is not installed.")
+        raise typer.Exit(Exit.USAGE) from None
+    try:
+        run_gateway(_validated(GatewaySettings, given), _settings({}))
+    except (CannotServeError, KnowledgeError) as error:
+        _alarm(str(error))
+        raise typer.Exit(Exit.FAILED) from None
+
+
+@app.command()
 def demo() -> None:
     """Start a server on a free port, send it the article's case by the Python client, print the answer, stop it."""
     try:
@@ -233,12 +255,17 @@ def _answers(
 
 def _settings(given: Mapping[str, object]) -> Settings:
     """The settings of the environment, and of the flags that were given."""
+    return _validated(Settings, given)
+
+
+def _validated(settings: type[S], given: Mapping[str, object]) -> S:
     try:
-        return Settings.model_validate({name: value for name, value in given.items() if value is not None})
+        return settings.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
+        prefix = str(settings.model_config.get("env_prefix"))
         for each in error.errors():
             name = str(each["loc"][0])
-            typer.echo(f"--{name.replace('_', '-')} (MEDSAFETY_{name.upper()}): {each['msg']}", err=True)
+            typer.echo(f"--{name.replace('_', '-')} ({prefix}{name.upper()}): {each['msg']}", err=True)
         raise typer.Exit(Exit.USAGE) from None
 
 
