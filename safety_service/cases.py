@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field, RootModel
 
 from safety_service.domain import (
     Alert,
+    Allergy,
     Answer,
     Ascites,
     CareOutcome,
@@ -47,7 +48,9 @@ from safety_service.domain import (
     Quantity,
     RecordKind,
     RecordStatus,
+    Renal,
     Role,
+    Sex,
     TreatmentStatus,
     to_day,
 )
@@ -116,10 +119,20 @@ class Row(Strict):
     indication: Words = "M62.830"
     last_dose: Text | None = None
     benefit: YesNo = "unknown"
+    last_order: YesNo = "unknown"
+    tapering: YesNo = "unknown"
+    prescriber: Text = ""
     route: Text = ""
     # --- facts of the patient
     age: int | Literal["unknown"] = 40
     born: int | Text | None = None
+    sex: Literal["male", "female", "other", "unknown"] = "male"
+    pregnant: YesNo = "unknown"
+    lactating: YesNo = "unknown"
+    renal: Text = "egfr 90"
+    allergies: Items = ()
+    needs_spasticity: YesNo = False
+    cyp2c19_reduced: YesNo = False
     hepatic: Text | HepaticInputs = "none"
     problems: Items = ()
     meds: Items = ()
@@ -221,6 +234,7 @@ _DOSE = re.compile(
 )
 _RECORD = re.compile(
     r"(?P<drug>.+?)(?: (?P<kind>ordered|dispensed|stated))?(?: (?P<status>active|completed|stopped|planned|error))?"
+    r"(?: by (?P<prescriber>\S+))?"
     rf"(?: {_DAY.format('start')})?(?: for (?P<days>\d+) d)?(?: until {_DAY.format('end')})?"
     r"(?: refills (?P<refills>\d+))?(?: quantity (?P<quantity>\d+(?: tablets| capsules)?))?(?: dose (?P<dose>.+?))?"
     rf"(?: for (?P<indication>(?:[A-Z]\d|snomed ).*?))?(?: known {_DAY.format('known')})?"
@@ -235,6 +249,8 @@ _LAB = re.compile(
     rf"(?P<test>ALT|AST|ALP|bilirubin) (?P<value>{_NUMBER})(?:/(?P<limit>{_NUMBER}))?(?: (?P<unit>[^\s\d]\S*))?"
     rf"(?: {_DAY.format('on')})?"
 )
+_RENAL = re.compile(rf"(?:crcl (?P<crcl>{_NUMBER}))?(?: ?egfr (?P<egfr>{_NUMBER}))?(?P<dialysis> ?dialysis)?")
+_ALLERGY = re.compile(r"(?P<substance>.+?)(?: (?P<status>active|inactive|resolved|refuted|entered-in-error))?")
 _CARE = re.compile(rf"(?P<text>.+?)(?: (?P<outcome>planned|ongoing|helped|failed|declined))?(?: {_DAY.format('on')})?")
 _BORN = re.compile(r"(?P<year>\d{4})(?:-(?P<month>\d\d))?(?:-(?P<day>\d\d))?")
 _KINDS = {"ordered": RecordKind.ORDER, "dispensed": RecordKind.DISPENSING, "stated": RecordKind.STATEMENT}
@@ -278,12 +294,22 @@ def _request(row: Row) -> CheckRequest:
         status=_NEW[row.new],
         last_dose=None if row.last_dose is None else _read("last_dose", _amount, row.last_dose),
         benefit_documented=_ANSWERS[row.benefit],
+        prescriber_id=row.prescriber,
+        last_order=_ANSWERS[row.last_order],
+        tapering=_ANSWERS[row.tapering],
     )
     patient = Patient(
         id="patient",
         born_earliest=born[0],
         born_latest=born[1],
         age_years=None if row.age == "unknown" or row.born is not None else row.age,
+        sex=Sex.UNSPECIFIED if row.sex == "unknown" else Sex[row.sex.upper()],
+        pregnant=_ANSWERS[row.pregnant],
+        lactating=_ANSWERS[row.lactating],
+        renal=_read("renal", _renal, row.renal),
+        allergies=_read("allergies", _listed, row.allergies, _allergy),
+        spasticity_needed_for_function=_ANSWERS[row.needs_spasticity],
+        cyp2c19_reduced=_ANSWERS[row.cyp2c19_reduced],
         hepatic=_read("hepatic", _hepatic, row.hepatic, _read("labs", _listed, row.labs, _lab)),
         conditions=_read("problems", _listed, row.problems, _condition),
         medications=_read("meds", _listed, row.meds, _record),
@@ -416,8 +442,8 @@ def _record(text: str) -> MedicationRecord:
     parts = _match(_RECORD, text, "a medication record")
     if _LEFT_OVER.search(parts["drug"]):
         raise ValueError(
-            f"{text!r} does not read as 'DRUG [ordered|dispensed|stated] [status] [day N] [for N d] [until day N] "
-            "[refills N] [quantity N] [dose D] [for CODE] [known day N]', in this order"
+            f"{text!r} does not read as 'DRUG [ordered|dispensed|stated] [status] [by PRESCRIBER] [day N] [for N d] "
+            "[until day N] [refills N] [quantity N] [dose D] [for CODE] [known day N]', in this order"
         )
     dose = _dose(parts["dose"]) if "dose" in parts else _DosePart(as_needed=Answer.UNKNOWN)
     status = parts.get("status", "unspecified")
@@ -436,6 +462,7 @@ def _record(text: str) -> MedicationRecord:
         frequency=dose.frequency,
         as_needed=dose.as_needed,
         indications=(_condition(parts["indication"]),) if "indication" in parts else (),
+        prescriber_id=parts.get("prescriber", ""),
     )
 
 
@@ -448,6 +475,23 @@ def _lab(text: str) -> LabResult:
         upper_limit=Quantity(float(parts["limit"]), unit) if "limit" in parts else None,
         on=_on(parts, "on"),
     )
+
+
+def _renal(text: str) -> Renal:
+    if text == "unknown":
+        return Renal()
+    parts = _match(_RENAL, text, "'crcl 40', 'egfr 55', 'crcl 40 egfr 55', 'dialysis' or 'unknown'")
+    return Renal(
+        egfr=float(parts["egfr"]) if "egfr" in parts else None,
+        crcl=float(parts["crcl"]) if "crcl" in parts else None,
+        dialysis=Answer.YES if "dialysis" in parts else Answer.UNKNOWN,
+    )
+
+
+def _allergy(text: str) -> Allergy:
+    parts = _match(_ALLERGY, text, "'DRUG [active|inactive|resolved|refuted|entered-in-error]'")
+    status = parts.get("status", "unspecified").upper().replace("-", "_")
+    return Allergy(_medication(parts["substance"]), ConditionStatus[status])
 
 
 def _care(text: str) -> CareTried:

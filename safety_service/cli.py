@@ -200,10 +200,13 @@ def validate(
     data: Annotated[
         Path, typer.Option(exists=True, file_okay=False, help="Folder to read instead of the one installed.")
     ] = RULES_DATA,
+    site_codes: Annotated[
+        Path | None, typer.Option(help="CSV of drug codes of your site to read with it, as serve --site-codes does.")
+    ] = None,
 ) -> None:
     """Read every file of the knowledge; print what is wrong, with file and line, or how much there is."""
     try:
-        knowledge = load_knowledge(data)
+        knowledge = load_knowledge(data, site_codes_file=site_codes)
     except KnowledgeError as error:
         for problem in error.problems:
             typer.echo(str(problem), err=True)
@@ -216,6 +219,7 @@ def validate(
         "sources": len(knowledge.sources),
         "value sets": len(knowledge.medication_sets) + len(knowledge.condition_sets),
         "drug names and codes": len(knowledge.names),
+        "site codes": knowledge.names.site_code_count(),
     }
     _print(
         [
@@ -273,7 +277,7 @@ def _knowledge() -> Knowledge:
     """The knowledge that a server with this environment would answer from."""
     settings = _settings({})
     try:
-        return load_knowledge(settings.knowledge_dir or RULES_DATA, settings.policy_file)
+        return load_knowledge(settings.knowledge_dir or RULES_DATA, settings.policy_file, settings.site_codes)
     except KnowledgeError as error:
         _alarm(f"The knowledge cannot be used:\n{error}")
         raise typer.Exit(Exit.FAILED) from None

@@ -315,6 +315,8 @@ class Prescription:
     last_dose: Quantity | None = None
     benefit_documented: Answer = Answer.UNKNOWN
     prescriber_id: str = ""
+    last_order: Answer = Answer.UNKNOWN
+    tapering: Answer = Answer.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,6 +412,8 @@ class Patient:
     drives_or_operates_machinery: Answer = Answer.UNKNOWN
     falls: Answer = Answer.UNKNOWN
     care: Listed[CareTried] = Listed()
+    spasticity_needed_for_function: Answer = Answer.UNKNOWN
+    cyp2c19_reduced: Answer = Answer.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -522,6 +526,7 @@ class AlertWords(NamedTuple):
     suggestions: tuple[Suggestion, ...]
     dur_codes: tuple[str, ...]
     act_codes: tuple[str, ...]
+    patient_text: str = ""
 
 
 class Alert(NamedTuple):

@@ -22,10 +22,9 @@ from safety_service.domain import (
     NotProcessed,
     Overall,
     PathwayStep,
-    Renal,
     Severity,
 )
-from safety_service.engine.explain import MOST_TOLD, Telling, explain, why_missing
+from safety_service.engine.explain import MOST_TOLD, Telling, explain
 from safety_service.engine.facts import (
     CLASS_OF_FACT,
     COUNTED,
@@ -35,10 +34,10 @@ from safety_service.engine.facts import (
     line_facts,
     pair_facts,
     read_order,
-    why_open,
 )
 from safety_service.engine.fold import ENDLESS
 from safety_service.engine.history import Event, History, read_history, recognise, recognised, resolved
+from safety_service.engine.missing import why_missing, why_open
 from safety_service.engine.patient import PatientFacts, patient_facts
 from safety_service.knowledge.knowledge import Knowledge, Line, LiveClause, LiveRule, Program
 from safety_service.knowledge.schema import CareStep
@@ -47,7 +46,6 @@ from safety_service.rules.meaning import Truth, meaning, open_facts
 from safety_service.rules.vocabulary import EITHER, NO, SLOTS, YES
 
 DEFAULT_FINGERPRINT_KEY = b"medsafety"
-NOTHING_RENAL = Renal()
 _OPEN = CheckStatus.NOT_EVALUATED
 _NO_ANSWER = (CheckStatus.NOT_EVALUATED, CheckStatus.ERROR)
 
@@ -94,7 +92,7 @@ def check(knowledge: Knowledge, request: CheckRequest, fingerprint_key: bytes = 
     alerts: list[Alert] = []
     checks: list[Check] = unanswered
     for each in spoken:
-        telling = Telling(knowledge, order, history, each.facts, patient.evidence, names, step)
+        telling = Telling(knowledge, order, history, each.facts, names, step)
         for at, rule, clause in each.fired:
             options = fitting_options(knowledge, rule.rule.care, step, patient.phase, patient.given_up)
             try:
@@ -267,7 +265,7 @@ def _unanswered_pairs(knowledge: Knowledge, order: Order, history: History, spok
         if concerned and open_history:
             need = Missing("relaxant", "patient.medications", "whether a muscle relaxant is taken is not known")
             checks.append(Check(rule.id, rule.version, "", CheckStatus.NOT_EVALUATED, "", (need,)))
-        elif rule.id not in answered:
+        elif rule.id not in answered and rule.drug is None:
             checks.append(Check(rule.id, rule.version, "", CheckStatus.NOT_APPLICABLE, "no muscle relaxant with it"))
     return checks
 
@@ -419,15 +417,10 @@ def _normalized(order: Order, facts: LineFacts | None) -> NormalizedOrder:
 
 def _unread(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
     """What was sent and no check of this release reads, and what an order without a relaxant was not checked for."""
-    prescription, patient = order.request.prescription, order.request.patient
+    prescription = order.request.prescription
     structured = prescription.dose_high is not None and prescription.frequency is not None and order.supply.source
     sent = {
         "prescription.dosage_text": bool(prescription.dosage_text) and not structured,
-        "patient.sex": bool(patient.sex),
-        "patient.pregnant": bool(patient.pregnant),
-        "patient.lactating": bool(patient.lactating),
-        "patient.renal": patient.renal != NOTHING_RENAL,
-        "patient.allergies": bool(patient.allergies.items),
         "prior_overrides": bool(order.request.prior_overrides),
     }
     unread = ", ".join([path for path, was_sent in sent.items() if was_sent])

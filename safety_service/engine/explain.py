@@ -17,18 +17,25 @@ from safety_service.domain import (
     Suggestion,
     Threshold,
 )
-from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, order_events, shares, why_open
+from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, order_events, shares
+from safety_service.engine.fold import IN_CLASS, MAYBE_IN_CLASS, NOT_IN_CLASS
 from safety_service.engine.history import Event, History
+from safety_service.engine.problems import evidence_of
 from safety_service.knowledge.knowledge import Knowledge, LiveClause, LiveRule
 from safety_service.rules.meaning import Truth, meaning, reasons
 from safety_service.rules.tree import Compare, FactRef, Number, OneOf
-from safety_service.rules.vocabulary import FACTS, HIGHEST, LOWEST, SLOTS, YES, Type, Unit
+from safety_service.rules.vocabulary import FACTS, HIGHEST, LOWEST, NO, SLOTS, YES, Type, Unit
 
 _TIMES = {1: "once", 2: "twice", 3: "three times", 4: "four times"}
 _EPISODE_FACTS = frozenset({"episode_days", "episode_days_before", "days_in_hand", "class_episode_days"})
 _PARTNER_FACTS = frozenset(
     {*CLASS_OF_FACT, "overlap_opioid_use_disorder", "overlap_opioid_and_benzodiazepine", "cns_active_count"}
 )
+_FOR = {
+    NOT_IN_CLASS: "for spasticity",
+    IN_CLASS: "for spasm or back pain",
+    MAYBE_IN_CLASS: "for a purpose that is not known",
+}
 MOST_TOLD = 4096  # words remembered per clause; they hold numbers and drug names, no references to records
 
 
@@ -39,7 +46,6 @@ class Telling(NamedTuple):
     order: Order
     history: History
     facts: LineFacts
-    evidence: dict[str, tuple[str, ...]]  # codes behind facts of the patient
     lines: tuple[str, ...]  # names of all lines the order could be
     pathway_step: int
 
@@ -143,24 +149,32 @@ def explain(
     if clause.about_partners:
         partners = partners_of(telling, clause)
         partner_names = " + ".join([event.ingredient for event in partners])
-    key = (partner_names, telling.order.told_by, len(facts.episode_records), telling.lines, clause.pick(facts.values))
+    purposes = _purposes(telling, partners) if clause.about_purposes else ""
+    key = (
+        partner_names,
+        purposes,
+        telling.order.told_by,
+        len(facts.episode_records),
+        telling.lines,
+        clause.pick(facts.values),
+    )
     words = clause.told.get(key)
     if words is None:
         if len(clause.told) >= MOST_TOLD:
             clause.told.clear()
-        words = clause.told[key] = _words(telling, rule, clause, partner_names)
+        words = clause.told[key] = _words(telling, rule, clause, partner_names, purposes)
     implicated = _implicated(telling, words, partners)
     own = stamp.copy()
     own.update(rule.rule.id.encode())
     for each in implicated:
         own.update(each.display.encode() + b"\0")
     said = words.facts
-    if partners or telling.evidence or facts.episode_records:
+    if partners or facts.evidence or facts.episode_records or facts.patient.problems.ever:
         said = _with_evidence(telling, said, partners)
     return Alert(words, own.hexdigest(), said, missing, implicated, options, telling.pathway_step)
 
 
-def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: str) -> AlertWords:
+def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: str, purposes: str) -> AlertWords:
     values = telling.facts.values
     leaves = reasons(clause.when, values)
 
@@ -170,6 +184,8 @@ def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: 
                 return telling.facts.line.name
             case "partners":
                 return partner_names
+            case "purposes":
+                return purposes
             case "statement":
                 return clause.statement.says
             case "dose_text":
@@ -199,6 +215,11 @@ def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: 
     unread = citation.read_as == "secondary" and citation.authority == "label"
     if unread and "not read in the label" not in message.lower():
         message += " (Not read in the label; a secondary source attributes it.)"
+    statements = (clause.statement, *clause.supporting)
+    told = telling.facts.line.told_with_every_alert
+    if told is not None and told not in statements:
+        message += f" {told.says}"
+        statements = (*statements, told)
     return AlertWords(
         rule_id=rule.rule.id,
         rule_version=rule.rule.version,
@@ -212,10 +233,20 @@ def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: 
         facts=_facts(values, leaves),
         thresholds=_thresholds(telling, leaves),
         suggestions=_suggestions(telling, clause),
-        citations=tuple(each.citation for each in (clause.statement, *clause.supporting)),
+        citations=tuple(each.citation for each in statements),
         dur_codes=rule.rule.codes.dur,
         act_codes=rule.rule.codes.act,
+        patient_text=clause.patient.render(place),
     )
+
+
+def _purposes(telling: Telling, partners: Sequence[Event]) -> str:
+    """`tizanidine for spasticity, cyclobenzaprine for spasm or back pain`: what each of several relaxants is for."""
+    facts = telling.facts
+    exempt, use = facts.values[SLOTS["exempt_antispastic"]], facts.values[SLOTS["relaxant_use"]]
+    mine = NOT_IN_CLASS if exempt == YES else IN_CLASS if (exempt, use) == (NO, YES) else MAYBE_IN_CLASS
+    told = [(facts.line.ingredient, mine), *((event.ingredient, event.role) for event in partners)]
+    return ", ".join([f"{name} {_FOR[role]}" for name, role in told])
 
 
 def _names(leaf: Compare | OneOf) -> tuple[str, ...]:
@@ -289,7 +320,13 @@ def _evidence(telling: Telling, name: str, partners: Sequence[Event]) -> tuple[s
         return tuple([telling.history.records[i].reference for i in telling.facts.episode_records])
     if name in _PARTNER_FACTS:
         return tuple([_reference(telling, event) for event in partners])
-    return telling.evidence.get(name, ())
+    return _codes(telling, name)
+
+
+def _codes(telling: Telling, name: str) -> tuple[str, ...]:
+    """The codes and records of the patient behind a fact."""
+    found = telling.facts.evidence.get(name)
+    return evidence_of(telling.knowledge, telling.facts.patient.problems, name) if found is None else found
 
 
 def _reference(telling: Telling, event: Event) -> str:
@@ -370,12 +407,6 @@ def _implicated(telling: Telling, words: AlertWords, partners: Sequence[Event]) 
         if each.name in _EPISODE_FACTS:
             for i in facts.episode_records:
                 found.append(Implicated(Role.HISTORY, history.records[i].reference, history.records[i].display))
-        for code in telling.evidence.get(each.name, ()):
-            found.append(Implicated(Role.CONDITION, code, code))
+        role = Role.CO_AGENT if each.name == "duplicate_order" else Role.CONDITION
+        found += [Implicated(role, code, code) for code in _codes(telling, each.name)]
     return tuple(dict.fromkeys(found)) if len(found) > 1 else (found[0],)
-
-
-def why_missing(facts: LineFacts, name: str) -> Missing:
-    """The open fact, the field to send, and why it is open."""
-    path, why = why_open(facts, name)
-    return Missing(name, path, f"{FACTS[name].doc}: {why}")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from safety_service.domain import (
     Answer,
     CheckRequest,
+    Prescription,
     ResolvedIngredient,
     TreatmentStatus,
 )
 from safety_service.engine import fold
+from safety_service.engine.allergies import put_allergies
 from safety_service.engine.fold import ENDLESS, IN_CLASS, MAYBE_IN_CLASS, NONE, NOT_IN_CLASS
 from safety_service.engine.history import (
     UNRECOGNISED,
@@ -20,28 +23,34 @@ from safety_service.engine.history import (
     add,
     display_name,
     folded,
-    indication_classes,
     recognise,
     sets_mask,
     strength_of,
 )
-from safety_service.engine.patient import COUNTING, PatientFacts
-from safety_service.engine.supply import Dose, Supply, dose, micrograms, supply
+from safety_service.engine.patient import PatientFacts
+from safety_service.engine.supply import Dose, Supply, dose, micrograms, quantity_against_days, supply
+from safety_service.engine.use import put_use
 from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.knowledge.resolve import Resolution
 from safety_service.knowledge.schema import Product
-from safety_service.knowledge.value_sets import plain_words
-from safety_service.rules.vocabulary import EITHER, FACTS, HIGHEST, NO, SLOTS, YES, put_number
+from safety_service.knowledge.value_sets import DrugClasses, plain_words
+from safety_service.rules.vocabulary import (
+    EITHER,
+    HIGHEST,
+    NO,
+    PARTNER_CLASSES,
+    SLOTS,
+    YES,
+    overlap_fact,
+    put_number,
+)
 
-CLASS_OF_FACT = {
-    "overlap_opioid": "opioid",
-    "overlap_benzodiazepine": "benzodiazepine",
-    "overlap_cns_depressant": "cns-depressant",
-    "overlap_anticholinergic": "anticholinergic",
-}
+CLASS_OF_FACT = {overlap_fact(each): each for each in PARTNER_CLASSES}
 COUNTED = "cns-active"
+MAOI = "maoi"
 NOT_THERE = -2  # the key of an ingredient that the history does not hold
 OUD_DRUGS = "opioid-use-disorder-treatment"
+_MASK = (EITHER, NO, YES)  # by Answer
 _ORAL = frozenset({"oral", "po", "by mouth", "per os", "orally", "per oral", "oral route", "p o", "26643006"})
 _OTHER_ROUTES = frozenset(
     """intravenous iv intramuscular im injection intrathecal subcutaneous sc topical transdermal rectal pr ophthalmic
@@ -84,6 +93,7 @@ class LineFacts(NamedTuple):
     new_start: Answer
     conflicts: tuple[str, ...]
     episode_records: tuple[int, ...]  # records of the same episode, latest first
+    evidence: dict[str, tuple[str, ...]]  # codes and records behind facts, by name of the fact
 
 
 def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resolution) -> Order:
@@ -153,18 +163,20 @@ def line_facts(
     request = order.request
     prescription = request.prescription
     gap = knowledge.policy_numbers["policy.exposure.gap_days"]
+    most_days = knowledge.policy_numbers["policy.exposure.most_days"]
     values = patient.values.copy()
     conflicts: list[str] = []
 
     # --- what the drug is ordered for
-    in_use, exempt = _use(knowledge, order, line, conflicts)
-    values[SLOTS["relaxant_use"]] = in_use
-    values[SLOTS["exempt_antispastic"]] = exempt
+    use = put_use(knowledge, request, line, values)
+    if use.conflict:
+        conflicts.append(use.conflict)
     role = MAYBE_IN_CLASS
-    if exempt == YES or in_use == NO:
+    if use.exempt == YES or use.relaxant == NO:
         role = NOT_IN_CLASS
-    elif (exempt, in_use) == (NO, YES):
+    elif (use.exempt, use.relaxant) == (NO, YES):
         role = IN_CLASS
+    own_evidence = put_allergies(knowledge, patient.allergies, line, values)
 
     # --- the order itself
     values[SLOTS["code_text_conflict"]] = YES if order.resolution.conflict else NO
@@ -172,8 +184,11 @@ def line_facts(
     route = _route_not_oral(prescription.route, order.resolution.route)
     values[SLOTS["route_not_oral"]] = route
     given = dose(prescription, order.strength)
-    if route == NO and given.single_high is not None:
-        put_number(values, "single_dose_mg", given.single_high, given.single_high)
+    if route == NO:
+        _put_dose(prescription, given, values)
+    over, short = quantity_against_days(prescription, order.start, order.strength, most_days)
+    values[SLOTS["quantity_over"]] = _MASK[over]
+    values[SLOTS["quantity_short"]] = _MASK[short]
     last = micrograms(prescription.last_dose, order.strength)
     if last is not None:
         put_number(values, "last_dose_mg", last, last)
@@ -191,6 +206,9 @@ def line_facts(
     new_start = _exposure(history, order, line, out, values, conflicts)
     window = order.start, order.low_end, order.high_end
     _overlaps(knowledge, order, history, line, state, key, window, values)
+    doubles = _duplicate_order(order, history, line, window)
+    values[SLOTS["duplicate_order"]] = doubles.answer
+    own_evidence["duplicate_order"] = doubles.evidence
     return LineFacts(
         line=line,
         values=values,
@@ -202,7 +220,61 @@ def line_facts(
         new_start=new_start,
         conflicts=tuple(conflicts),
         episode_records=_episode(history, line, out[fold.BEFORE_LOW], out[fold.PREVIOUS_RECORD]),
+        evidence=patient.evidence | {name: found for name, found in own_evidence.items() if found},
     )
+
+
+def _put_dose(prescription: Prescription, given: Dose, values: list[int]) -> None:
+    """Puts how much and how often, an order's highest. Half a dose more in 24 hours is counted as one."""
+    if given.single_high is not None:
+        put_number(values, "single_dose_mg", given.single_high, given.single_high)
+    if given.daily_high is not None:
+        put_number(values, "daily_dose_mg", given.daily_high, given.daily_high)
+    if prescription.frequency is not None:
+        often = prescription.frequency
+        most = -(-often.times_high * 24 // often.period_hours)
+        put_number(values, "doses_per_day", most, most)
+        interval = often.period_hours // often.times_high
+        put_number(values, "dose_interval_hours", interval, interval)
+
+
+class Doubled(NamedTuple):
+    """Whether another order supplies the same ingredient on the same days, and the records that say so."""
+
+    answer: int
+    evidence: tuple[str, ...]
+
+
+def _duplicate_order(order: Order, history: History, line: Line, window: tuple[int, int, int]) -> Doubled:
+    """Another product or another prescriber: a refill of the same by the same is none."""
+    found: list[str] = []
+    answer = NO if history.complete and not history.unrecognised else EITHER
+    for event in history.events:
+        if event.ingredient != line.ingredient:
+            continue
+        recorded = history.records[event.record]
+        differs = _differs(order, recorded, line.ingredient)
+        if differs == YES and shares(event, window):
+            found.append(recorded.reference)
+        elif differs != NO and event.may_start < window[2] and event.may_end > window[0]:
+            answer = EITHER
+    return Doubled(YES if found else answer, tuple(found))
+
+
+def _differs(order: Order, recorded: Recorded, ingredient: str) -> int:
+    """Whether a record of the same ingredient is of another product or another prescriber."""
+    mine, other = order.request.prescription.prescriber_id, recorded.prescriber_id
+    if mine and other and mine != other:
+        return YES
+    one, two = order.resolution, recorded.resolution
+    if one.release and two.release and one.release != two.release:
+        return YES
+    strengths = strength_of(one, ingredient), strength_of(two, ingredient)
+    if None not in strengths and len({each and each.strength_ug for each in strengths} - {None}) == 2:
+        return YES
+    if set(one.names) != set(two.names):
+        return YES
+    return NO if mine and other else EITHER
 
 
 def pair_facts(
@@ -240,6 +312,7 @@ def pair_facts(
         new_start=Answer.UNKNOWN,
         conflicts=(),
         episode_records=(),
+        evidence=patient.evidence,
     )
 
 
@@ -257,33 +330,6 @@ def order_events(knowledge: Knowledge, order: Order, history: History, besides: 
             )
         )  # fmt: skip
     return events
-
-
-def _use(knowledge: Knowledge, order: Order, line: Line, conflicts: list[str]) -> tuple[int, int]:
-    """(ordered as a relaxant, exempt from day limits for spasticity)."""
-    by_indication = line.file.relaxant == "by-indication"
-    if not by_indication and "indication.spasticity" not in line.statements:
-        return YES, NO
-    indications = order.request.prescription.indications
-    own_sets = ("spasticity", "spasticity-diazepam") if by_indication else ("spasticity",)
-    spasticity = sets_mask(knowledge, own_sets)
-    muscle = spasticity | sets_mask(knowledge, ("back-pain", "muscle-spasm"))
-    if indications:
-        bits, all_recognised = indication_classes(knowledge, indications)
-        otherwise = NO if all_recognised else EITHER
-        exempt = YES if bits & spasticity else otherwise
-        use = YES if not by_indication or bits & muscle else otherwise
-    else:
-        listed = 0
-        for each in order.request.patient.conditions.items:
-            if each.status in COUNTING:
-                listed |= knowledge.conditions.of(each.codings)[0]
-        if listed & spasticity:
-            conflicts.append("no indication was sent: spasticity on the problem list was taken as the indication")
-            return YES, YES
-        exempt = EITHER
-        use = EITHER if by_indication else YES
-    return use, exempt
 
 
 def _route_not_oral(ordered: str, product: str) -> int:
@@ -352,9 +398,14 @@ def _overlaps(
     sure = out[fold.SURE_BITS]
     complete = history.complete
     possible = out[fold.POSSIBLE_BITS] if complete or only != -1 else -1
-    for fact, set_id in CLASS_OF_FACT.items():
-        bit = drugs.bit(set_id) & only
-        values[SLOTS[fact]] = YES if sure & bit else EITHER if possible & bit else NO
+    if sure or possible:
+        sure_here, possible_here = sure & only, possible & only
+        for slot, bit in _class_slots(drugs):
+            values[slot] = YES if sure_here & bit else EITHER if possible_here & bit else NO
+    else:
+        for slot, _ in _class_slots(drugs):
+            values[slot] = NO
+    _put_since_maoi(knowledge, order, history, state, only, values)
     pair = out[fold.PAIR]
     if not only & (opioid | benzodiazepine):
         pair = NO
@@ -370,6 +421,24 @@ def _overlaps(
         put_number(values, "cns_active_count", out[fold.COUNT_LOW], high)
     else:
         put_number(values, "cns_active_count", 0, 0)
+
+
+@lru_cache(maxsize=16)
+def _class_slots(drugs: DrugClasses) -> tuple[tuple[int, int], ...]:
+    """(slot, bit) of each fact about a class of partners."""
+    return tuple((SLOTS[fact], drugs.bit(set_id)) for fact, set_id in CLASS_OF_FACT.items())
+
+
+def _put_since_maoi(
+    knowledge: Knowledge, order: Order, history: History, state: list[int], only: int, values: list[int]
+) -> None:
+    """Days without an MAO inhibitor before the order; of an order that is the partner itself it is not asked."""
+    if only != -1:
+        put_number(values, "days_since_maoi", HIGHEST, HIGHEST)
+        return
+    out = [0, 0]
+    fold.since(state, 0, knowledge.drugs.bit(MAOI), order.start, out, 0)
+    put_number(values, "days_since_maoi", out[0] if history.complete else 0, out[1])
 
 
 def _use_disorder(
@@ -411,93 +480,3 @@ def _episode(history: History, line: Line, days_before: int, latest: int) -> tup
             found.append(event.record)
             left -= event.days_low
     return tuple(found)
-
-
-# --- why a fact is open ------------------------------------------------------------------------------------------
-
-_LABS = (
-    "days_since_aminotransferases",
-    "days_since_liver_panel",
-    "alt_percent_of_limit",
-    "liver_tests_percent_of_limit",
-)
-_EXPOSURE = ("episode_days", "episode_days_before", "days_in_hand", "class_episode_days", "days_since_relaxant_episode")
-
-
-def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
-    """The request field that would settle an open fact, and why it is open."""
-    order, history = facts.order, facts.history
-    if name in facts.patient.why:
-        return facts.patient.why[name]
-    match name:
-        case "relaxant_use" | "exempt_antispastic":
-            sent = order.request.prescription.indications
-            return "prescription.indications", "one was not recognised" if sent else "no indication was sent"
-        case "single_dose_mg":
-            return _why_no_dose(order)
-        case "course_days" | "supply_days":
-            return _why_no_course(order)
-        case "new_start":
-            _, reason = _why_history(history)
-            return "prescription.treatment_status", f"the order's status was not sent, and {reason}"
-        case "overlap_opioid_use_disorder":
-            return "patient.conditions", "what the opioid is for is not known"
-        case "cns_active_count":
-            return _why_overlap(history, facts.window)
-    if name in _LABS and order.request.patient.hepatic.labs.items:
-        return "patient.hepatic.labs", "a result has no date or no limit in its unit, or the list is not complete"
-    if name in _EXPOSURE:
-        open_course = order.supply.course_low != order.supply.course_high
-        return _why_no_course(order) if history.complete and open_course else _why_history(history)
-    if name.startswith("overlap_"):
-        return _why_overlap(history, facts.window)
-    return FACTS[name].send, "not sent"
-
-
-def _why_no_course(order: Order) -> tuple[str, str]:
-    if not order.supply.source:
-        return "prescription.days_supply", "neither days, end nor quantity with a fixed dose was sent"
-    if order.supply.days_high == ENDLESS:
-        return "prescription.days_supply", "the quantity gives a lowest number of days only"
-    return "prescription.refills", "the number of refills was not sent"
-
-
-def _why_no_dose(order: Order) -> tuple[str, str]:
-    sent = order.request.prescription.dose_high
-    if micrograms(sent, order.strength) is not None:
-        return "prescription.route", "the route is not oral"
-    if sent is None:
-        return "prescription.dose_quantity", "no dose was sent"
-    if not sent.unit:
-        return "prescription.dose_quantity", "the dose has no unit"
-    return "prescription.medication", f"the strength of one {sent.unit} is not known"
-
-
-def _why_history(history: History) -> tuple[str, str]:
-    if not history.complete:
-        if history.records:
-            return "patient.medications", "the list of medications is not marked complete"
-        return "patient.medications", "the list of medications was not sent"
-    for event in history.events:
-        if event.key == UNRECOGNISED:
-            path = history.records[event.record].path
-            return f"{path}.medication", "a drug on the list was not recognised"
-    for event in history.events:
-        if event.days_low != event.days_high and event.chain >= 0:
-            path = history.records[event.record].path
-            return path, "the days of an earlier supply are not known"
-    return "patient.medications", "the history leaves it open"
-
-
-def _why_overlap(history: History, window: tuple[int, int, int]) -> tuple[str, str]:
-    if not history.complete:
-        return _why_history(history)
-    start, low_end, high_end = window
-    for event in history.events:
-        if event.may_start < high_end and event.may_end > start:
-            path = history.records[event.record].path
-            if event.key == UNRECOGNISED:
-                return f"{path}.medication", "a drug on the list was not recognised"
-            if not (event.start < low_end and event.end > start):
-                return path, "its days, or this order's, leave open whether they meet"
-    return "patient.medications", "the history leaves it open"

@@ -273,6 +273,27 @@ def overlaps(
     out[row + COUNT_HIGH] = most_high
 
 
+def since(state: list[int], at: int, bits: int, start: int, out: list[int], row: int) -> None:
+    """Days from the end of the latest exposure to a class of `bits` to `start`, fewest and most, put in `out`.
+
+    ENDLESS where there was none, 0 where it may still go on. What only begins at `start` does not count.
+    """
+    fewest = ENDLESS
+    most = ENDLESS
+    first = at + EXPOSURES
+    for e in range(first, first + state[at + COUNT] * EXPOSURE, EXPOSURE):
+        if state[e + MAY_BITS] & bits and state[e + MAY_FROM] < start and state[e + MAY_FROM] < state[e + MAY_TO]:
+            fewest = min(fewest, max(0, start - state[e + MAY_TO]))
+            if state[e + BITS] & bits and state[e + FROM] < state[e + TO] and state[e + FROM] < start:
+                most = min(most, max(0, start - state[e + TO]))
+    if state[at + OVERFLOW]:
+        fewest = 0
+    elif state[at + FORGOTTEN_TO] != NONE:
+        fewest = min(fewest, max(0, start - state[at + FORGOTTEN_TO]))
+    out[row] = fewest
+    out[row + 1] = most
+
+
 def _most(
     state: list[int],
     first: int,

@@ -60,6 +60,7 @@ class Recorded(NamedTuple):
     path: str
     display: str
     resolution: Resolution
+    prescriber_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def recognise(knowledge: Knowledge, resolution: Resolution) -> list[tuple[str, i
     parts = [
         (each.name, bits, bits)
         for each in resolution.ingredients
-        for bits in (knowledge.drugs.of_ingredient(each.name, resolution.route),)
+        for bits in (knowledge.drugs.of_ingredient(each.name, resolution.route, resolution.form),)
     ]
     for code in resolution.classes_atc:
         bits = knowledge.drugs.of_atc(code)
@@ -195,7 +196,7 @@ def read_history(knowledge: Knowledge, request: CheckRequest) -> History:
             conflicts.append(f"{path}.medication: {resolution.conflict}")
         lines = tuple(line.id for name in resolution.names for line in knowledge.lines_of.get(name, ()))
         display = display_name(resolution)
-        recorded = Recorded(record.id or path, path, display, resolution)
+        recorded = Recorded(record.id or path, path, display, resolution, record.prescriber_id)
         answers.append(resolved(recorded.reference, text, resolution, lines))
         found.append((NONE if known_on is None else known_on, _start(record) or NONE, record.id, i, record, recorded))
     if later:

@@ -11,8 +11,6 @@ from safety_service.domain import (
     CheckRequest,
     ChildPughClass,
     ChildPughInputs,
-    Condition,
-    ConditionStatus,
     HepaticGrade,
     LabResult,
     Listed,
@@ -20,7 +18,18 @@ from safety_service.domain import (
     NotProcessed,
     to_date,
 )
+from safety_service.engine.allergies import NO_ALLERGIES, Allergies, read_allergies
 from safety_service.engine.history import indication_classes, sets_mask
+from safety_service.engine.kidneys import put_kidneys
+from safety_service.engine.pregnancy import put_pregnancy
+from safety_service.engine.problems import (
+    COUNTING,
+    NO_PROBLEMS,
+    Problems,
+    put_conditions,
+    put_myocardial_infarction,
+    read_problems,
+)
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.schema import ChildPughFile
 from safety_service.rules.vocabulary import (
@@ -29,6 +38,7 @@ from safety_service.rules.vocabulary import (
     HIGHEST,
     LOWEST,
     NO,
+    PHASES,
     SLOTS,
     YES,
     put_number,
@@ -39,8 +49,6 @@ _MASK = (EITHER, NO, YES)  # by Answer
 _ANY_GRADE = 0b1111
 _IMPAIRED = 0b1110
 _MODERATE_UP = 0b1100
-COUNTING = (ConditionStatus.UNSPECIFIED, ConditionStatus.ACTIVE, ConditionStatus.RECURRENCE, ConditionStatus.RELAPSE)
-_NEVER = (ConditionStatus.REFUTED, ConditionStatus.ENTERED_IN_ERROR)
 _TRIED = (CareOutcome.ONGOING, CareOutcome.HELPED, CareOutcome.FAILED, CareOutcome.DECLINED)
 _GOES_ON = (CareOutcome.ONGOING, CareOutcome.PLANNED)
 
@@ -57,49 +65,8 @@ class PatientFacts:
     evidence: dict[str, tuple[str, ...]] = field(default_factory=dict)
     given_up: frozenset[str] = frozenset()  # options that failed or were declined
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Problems:
-    """The problem list read once: classes of what counts now and ever, and whether "in none" can be believed."""
-
-    now: int
-    ever: int
-    complete: bool
-    codes: tuple[tuple[int, str], ...]  # (classes, code or id) of each that counts now
-
-    def has(self, mask: int) -> int:
-        return YES if self.now & mask else NO if self.complete else EITHER
-
-    def had(self, mask: int) -> int:
-        return YES if self.ever & mask else NO if self.complete else EITHER
-
-
-def read_problems(
-    knowledge: Knowledge, listed: Listed[Condition], as_of: int, not_processed: list[NotProcessed]
-) -> Problems:
-    """Raises nothing; a condition that is not recognised goes to `not_processed` and keeps "in none" open."""
-    now = ever = 0
-    complete = listed.is_complete
-    codes: list[tuple[int, str]] = []
-    for i, each in enumerate(listed.items):
-        if each.status in _NEVER or (each.recorded_on is not None and each.recorded_on > as_of):
-            continue
-        bits, recognised = knowledge.conditions.of(each.codings)
-        ever |= bits
-        if each.status in COUNTING:
-            now |= bits
-            if bits:
-                codes.append((bits, each.codings[0].code if each.codings else each.id))
-        if not recognised:
-            complete = False
-            not_processed.append(
-                NotProcessed(
-                    f"patient.conditions.items[{i}]",
-                    "no ICD-10-CM code, and no SNOMED CT code known here: it could be anything",
-                )
-            )
-    return Problems(now, ever, complete, tuple(codes))
+    problems: Problems = NO_PROBLEMS
+    allergies: Allergies = NO_ALLERGIES
 
 
 def patient_facts(knowledge: Knowledge, request: CheckRequest, start: int) -> PatientFacts:
@@ -111,18 +78,40 @@ def patient_facts(knowledge: Knowledge, request: CheckRequest, start: int) -> Pa
     values = unknown_facts()
     ordered_on = request.prescription.ordered_on
     put_number(values, "age_years", *_age(request, start if ordered_on is None else ordered_on))
+    put_number(values, "age_months", *_age_months(request, start if ordered_on is None else ordered_on))
     values[SLOTS["drives_or_operates_machinery"]] = _MASK[patient.drives_or_operates_machinery]
     values[SLOTS["alcohol_use"]] = _MASK[patient.alcohol_use]
     values[SLOTS["benefit_documented"]] = _MASK[request.prescription.benefit_documented]
+    values[SLOTS["last_order"]] = _MASK[request.prescription.last_order]
+    values[SLOTS["tapering"]] = _MASK[request.prescription.tapering]
+    values[SLOTS["spasticity_needed_for_function"]] = _MASK[patient.spasticity_needed_for_function]
+    values[SLOTS["cyp2c19_reduced"]] = _MASK[patient.cyp2c19_reduced]
     values[SLOTS["falls"]] = _falls(knowledge, patient.falls, problems, conflicts)
     why: dict[str, tuple[str, str]] = {}
     evidence: dict[str, tuple[str, ...]] = {}
     notes: list[str] = []
     _hepatic(knowledge, request, problems, values, why, evidence, conflicts, not_processed, notes)
+    put_conditions(knowledge, problems, values, why)
+    put_myocardial_infarction(knowledge, patient.conditions, problems, request.as_of, start, values)
+    put_kidneys(knowledge, request, problems, values, why, evidence, conflicts, notes)
+    put_pregnancy(knowledge, request, problems, values, why, evidence, conflicts)
+    allergies = read_allergies(knowledge, request, not_processed)
     _labs(patient.hepatic.labs, request.as_of, knowledge.policy_numbers["policy.hepatic.lab_window_days"], values)
     phase = _back_pain(knowledge, request, problems, values, not_processed)
+    values[SLOTS["phase"]] = 1 << PHASES.index(phase) if phase else (1 << len(PHASES)) - 1
     given_up = _care(knowledge, request, values, not_processed)
-    return PatientFacts(values, why, tuple(not_processed), tuple(conflicts), phase, evidence, given_up, tuple(notes))
+    return PatientFacts(
+        values,
+        why,
+        tuple(not_processed),
+        tuple(conflicts),
+        phase,
+        evidence,
+        given_up,
+        tuple(notes),
+        problems,
+        allergies,
+    )
 
 
 def _age(request: CheckRequest, day: int) -> tuple[int, int]:
@@ -133,6 +122,21 @@ def _age(request: CheckRequest, day: int) -> tuple[int, int]:
     if patient.age_years is not None:
         return patient.age_years, patient.age_years
     return LOWEST, HIGHEST
+
+
+def _age_months(request: CheckRequest, day: int) -> tuple[int, int]:
+    """Completed months on a day; whole years alone leave twelve of them possible."""
+    patient = request.patient
+    if patient.born_earliest is not None and patient.born_latest is not None:
+        return _completed_months(patient.born_latest, day), _completed_months(patient.born_earliest, day)
+    if patient.age_years is not None:
+        return 12 * patient.age_years, 12 * patient.age_years + 11
+    return LOWEST, HIGHEST
+
+
+def _completed_months(born: int, on: int) -> int:
+    birth, day = to_date(born), to_date(on)
+    return 12 * (day.year - birth.year) + day.month - birth.month - (day.day < birth.day)
 
 
 def _completed_years(born: int, on: int) -> int:

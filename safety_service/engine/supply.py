@@ -17,6 +17,7 @@ from safety_service.engine.fold import ENDLESS
 
 _MICROGRAMS = {"kg": 1e9, "g": 1e6, "mg": 1e3, "ug": 1.0, "mcg": 1.0, "µg": 1.0, "ng": 1e-3}
 _MILLILITRES = {"mL": 1.0, "ml": 1.0, "L": 1000.0, "l": 1000.0}
+_ROUNDING = 1e-9  # of sums of binary fractions
 _PIECES = frozenset({"{tbl}", "{tablet}", "{cap}", "{capsule}", "{pill}", "{each}", "{packet}", "1"})
 
 
@@ -123,6 +124,27 @@ def supply(
     return Supply(low, high, low * (1 + refills_low), course_high, source, tuple(notes))
 
 
+def quantity_against_days(
+    order: Prescription | MedicationRecord, start: int | None, strength: ResolvedIngredient | None, most_days: int
+) -> tuple[Answer, Answer]:
+    """Whether one fill is more than the highest dose uses in the days stated, and less than the scheduled dose uses.
+
+    "As needed" uses nothing at the least. UNKNOWN where quantity, dose, frequency or days are not known.
+    """
+    days = order.days_supply
+    if days is None and order.end is not None and start is not None:
+        days = order.end - start
+    uses = _uses(order, strength)
+    if days is None or not 1 <= days <= most_days or uses is None:
+        return Answer.UNKNOWN, Answer.UNKNOWN
+    total, most, least = uses
+    over = Answer.YES if total > most * days * (1 + _ROUNDING) else Answer.NO
+    if order.as_needed is Answer.UNKNOWN:
+        return over, Answer.UNKNOWN
+    scheduled = order.as_needed is Answer.NO
+    return over, Answer.YES if scheduled and total < least * days * (1 - _ROUNDING) else Answer.NO
+
+
 def _refills(order: Prescription | MedicationRecord) -> tuple[int, int | None]:
     if order.refills is not None:
         return order.refills, order.refills
@@ -133,6 +155,20 @@ def _from_quantity(
     order: Prescription | MedicationRecord, strength: ResolvedIngredient | None
 ) -> tuple[int, int] | None:
     """Days a quantity lasts, fewest and most."""
+    uses = _uses(order, strength)
+    if uses is None:
+        return None
+    total, most, least = uses
+    shortest = int(total / most + _ROUNDING)
+    if order.as_needed is not Answer.NO or least <= 0:
+        return shortest, ENDLESS
+    return shortest, int(total / least + _ROUNDING)
+
+
+def _uses(
+    order: Prescription | MedicationRecord, strength: ResolvedIngredient | None
+) -> tuple[float, float, float] | None:
+    """A fill, and what its scheduled dose uses of it in a day, most and least, in one unit; None when not known."""
     if order.quantity is None or order.frequency is None or order.dose_high is None:
         return None
     total: float | None = micrograms(order.quantity, strength)
@@ -145,9 +181,4 @@ def _from_quantity(
         total, high = order.quantity.value, order.dose_high.value
         low = order.dose_low.value if order.dose_low is not None else high
     fewest, most = times_a_day(order.frequency)
-    if high * most <= 0:
-        return None
-    shortest = int(total / (high * most) + 1e-9)
-    if order.as_needed is not Answer.NO or low * fewest <= 0:
-        return shortest, ENDLESS
-    return shortest, int(total / (low * fewest) + 1e-9)
+    return (total, high * most, low * fewest) if high * most > 0 else None

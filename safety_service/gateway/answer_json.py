@@ -60,10 +60,7 @@ def alert_json(alert: domain.Alert, alert_id: str) -> Object:
             kept(field=each.field, current=each.current, proposed=each.proposed, unit=each.unit, text=each.text)
             for each in alert.suggestions
         ],
-        implicated=[
-            kept(role=f"IMPLICATED_ROLE_{each.role.name}", reference=each.reference, display=each.display)
-            for each in alert.implicated
-        ],
+        implicated=[implicated_json(each) for each in alert.implicated],
         careOptionIds=list(alert.care_option_ids),
         pathwayStep=alert.pathway_step,
         durCodes=list(alert.dur_codes),
@@ -71,6 +68,14 @@ def alert_json(alert: domain.Alert, alert_id: str) -> Object:
         indicator=decision_pb2.Indicator.Name(indicator),
         detectedIssueSeverity=decision_pb2.DetectedIssueSeverity.Name(issue_severity),
         clinicalSignificance=significance,
+        patientText=alert.words.patient_text,
+    )
+
+
+def implicated_json(implicated: domain.Implicated) -> Object:
+    """A record that is involved, and how."""
+    return kept(
+        role=f"IMPLICATED_ROLE_{implicated.role.name}", reference=implicated.reference, display=implicated.display
     )
 
 

@@ -1,17 +1,26 @@
-"""Decisions as CDS Hooks cards: one for each alert, and one that says what could not be checked.
-
-What becomes one card is decided in `cards_of` alone.
-"""
+"""Decisions as CDS Hooks cards: those that the engine merged, and one that says what could not be checked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID, uuid5
 
-from safety_service.domain import Alert, CheckStatus, Citation, Decision, MatchedBy, Role, RuleKind, Severity
-from safety_service.gateway.answer_json import Object, alert_json, decision_json, kept
+from safety_service.domain import (
+    Alert,
+    CheckStatus,
+    Citation,
+    Decision,
+    MatchedBy,
+    Role,
+    RuleKind,
+    Severity,
+    Suggestion,
+)
+from safety_service.engine.cards import Card, Reason, least_changes
+from safety_service.engine.cards import cards as merged
+from safety_service.gateway.answer_json import Object, alert_json, decision_json, implicated_json, kept
 from safety_service.gateway.checked_orders import CheckedOrder
 from safety_service.gateway.corrected import corrected
 from safety_service.gateway.fhir.pool import own_reference
@@ -78,36 +87,46 @@ def answer(shown: Shown, orders: Sequence[tuple[CheckedOrder, bytes]]) -> Object
 
 
 def cards_of(shown: Shown, order: CheckedOrder, decision_id: bytes) -> list[Object]:
-    """The cards of one order, most severe first. One alert is one card; to merge alerts, merge them here."""
+    """The cards of one order: what the engine merged, most severe first, then what could not be checked."""
     if order.decision is None:
         return [_not_checked_at_all(shown, order, decision_id)]
     decision = order.decision
-    ids = encode.alert_ids(decision_id, decision.alerts)
-    whole = _changes(order.draft.resource, [each for alert in decision.alerts for each in alert.suggestions])
-    cards = [
-        _alert_card(shown, order, alert, alert_id, whole) for alert, alert_id in zip(decision.alerts, ids, strict=True)
+    ids = dict(zip(map(id, decision.alerts), encode.alert_ids(decision_id, decision.alerts), strict=True))
+    made = merged(decision.alerts)
+    every = least_changes(each for card in made for each in card.suggestions)
+    found = [
+        _alert_card(shown, order, each, [ids[id(reason.alert)] for reason in each.reasons], every) for each in made
     ]
     open_card = _open_card(shown, order, decision, decision_id)
-    return cards if open_card is None else [*cards, open_card]
+    return found if open_card is None else [*found, open_card]
 
 
-# --- an alert ----------------------------------------------------------------------------------------------------
+# --- alerts ------------------------------------------------------------------------------------------------------
 
 
-def _alert_card(shown: Shown, order: CheckedOrder, alert: Alert, alert_id: str, whole: Object | None) -> Object:
-    suggestions = _suggestions(order, alert, alert_id, whole)
+def _alert_card(
+    shown: Shown, order: CheckedOrder, card: Card, ids: Sequence[str], every: Sequence[Suggestion]
+) -> Object:
+    """`ids` are those of its alerts; the first is also that of the card, so that it stays when others join it."""
+    suggestions = suggested(order.draft.resource, card.suggestions, every, ids[0])
+    kinds = {each.alert.kind for each in card.reasons}
     return kept(
-        uuid=alert_id,
-        summary=_summary(alert.title or alert.rule_id),
-        indicator=_INDICATOR[alert.severity],
-        detail=_detail(alert),
-        source=_source(shown, alert),
+        uuid=ids[0],
+        summary=_summary(card.title or card.reasons[0].alert.rule_id),
+        indicator=_INDICATOR[card.severity],
+        detail=_detail(card),
+        source=_source(shown, card.reasons[0].alert),
         suggestions=suggestions,
         selectionBehavior="at-most-one" if suggestions else "",
-        overrideReasons=_override_reasons(alert.kind),
-        links=_links(shown, alert),
+        overrideReasons=_override_reasons(kinds),
+        links=_links(shown, card),
         extension={
-            EXTENSION: {"associated": [order.reference], **alert_json(alert, alert_id)},
+            EXTENSION: {
+                "associated": [order.reference],
+                "severity": f"SEVERITY_{card.severity.name}",
+                **kept(partners=[implicated_json(each) for each in card.partners]),
+                "alerts": [alert_json(each.alert, alert_id) for each, alert_id in zip(card.reasons, ids, strict=True)],
+            },
         },
     )
 
@@ -116,34 +135,58 @@ def _summary(text: str) -> str:
     return text if len(text) <= SUMMARY else f"{text[: SUMMARY - 1].rstrip()}…"
 
 
-def _detail(alert: Alert) -> str:
-    """The number first, then why, then what to do, then the source."""
-    parts = [plain(alert.message)] if alert.message else []
-    lines = []
-    if alert.computation and alert.computation not in alert.message:
-        lines.append(("Because", alert.computation))
+def _detail(card: Card) -> str:
+    """What to change, then each reason: the number first, why, what to do, by which document."""
+    parts = []
+    if card.suggestions:
+        parts.append(f"**Change:** {plain('; '.join(each.text for each in card.suggestions))}")
+    documents: dict[str, int] = {}  # as they are listed below the reasons, with their numbers
+    told: set[str] = set()
+    severity = None
+    for i, reason in enumerate(card.reasons):
+        alert = reason.alert
+        if len(card.reasons) > 1 and alert.severity is not severity:
+            severity = alert.severity
+            parts.append(f"#### {severity.name.capitalize()}")
+        if i or reason.title != card.title:
+            parts.append(f"**{plain(reason.title or alert.rule_id)}**")
+        if reason.text:
+            parts.append(plain(reason.text))
+        parts += [f"**{name}:** {plain(said)}" for name, said in _lines(reason, told, documents)]
+    if documents:
+        parts += ["**Sources**", "\n".join(f"{number}. {plain(each)}" for each, number in documents.items())]
+    return "\n\n".join(parts)
+
+
+def _lines(reason: Reason, told: set[str], documents: dict[str, int]) -> Iterator[tuple[str, str]]:
+    alert = reason.alert
+    if alert.computation and alert.computation not in alert.message and alert.computation not in told:
+        told.add(alert.computation)
+        yield "Because", alert.computation
     involved = dict.fromkeys(
         each.display for each in alert.implicated if each.role is not Role.TRIGGER and each.display
     )
     if involved:
-        lines.append(("With", ", ".join(involved)))
-    if alert.suggestions:
-        lines.append(("Change", "; ".join(each.text for each in alert.suggestions)))
-    if alert.action:
-        lines.append(("Do", alert.action))
-    lines += [("Unknown", f"{each.why}; send {need(each.path).words}") for each in alert.missing]
-    lines += [("Source" if i == 0 else "Also", _quoted(each)) for i, each in enumerate(alert.citations)]
-    parts += [f"**{name}:** {plain(text)}" for name, text in lines]
-    return "\n\n".join(parts)
+        yield "With", ", ".join(involved)
+    if reason.action:
+        yield "Do", reason.action
+    for each in alert.missing:
+        yield "Unknown", f"{each.why}; send {need(each.path).words}"
+    quoted = [_quoted(each, documents) for each in alert.citations]
+    if quoted:
+        yield "Source", "; ".join(quoted)
 
 
-def _quoted(citation: Citation) -> str:
+def _quoted(citation: Citation, documents: dict[str, int]) -> str:
+    """Who says it with which verb, and the number of the document."""
+    standing = encode.standing(citation.status)
+    document = " · ".join(filter(None, [citation.title, citation.date, standing]))
+    number = documents.setdefault(document, len(documents) + 1)
     authority = AUTHORITY_WORDS.get(citation.authority, citation.authority)
-    parts = [f"{authority}, {citation.verb.replace('-', ' ')}"]
-    parts += [citation.title, citation.section, citation.date]
+    parts = [f"{authority}, {citation.verb.replace('-', ' ')}", citation.section]
     parts += [f"number {citation.basis}" if citation.basis not in ("", "stated", "policy") else ""]
-    parts += [READ_AS_WORDS.get(citation.read_as, citation.read_as), encode.standing(citation.status)]
-    return " · ".join(filter(None, parts))
+    parts += [READ_AS_WORDS.get(citation.read_as, citation.read_as)]
+    return f"{' · '.join(filter(None, parts))} ({number})"
 
 
 def _source(shown: Shown, alert: Alert) -> Object:
@@ -163,23 +206,22 @@ def _source(shown: Shown, alert: Alert) -> Object:
     )
 
 
-def _suggestions(order: CheckedOrder, alert: Alert, alert_id: str, whole: Object | None) -> list[Object]:
-    """The change of this alert; before it, where other alerts propose more, all changes of the order together.
+def suggested(resource: Resource, own: Sequence[Suggestion], every: Sequence[Suggestion], card_id: str) -> list[Object]:
+    """A card's own changes; before them, where other cards propose more, every change of the order together.
 
     An update holds the whole order, so that of two updates the second would undo the first.
     """
-    own = _changes(order.draft.resource, alert.suggestions)
-    if own is None:
+    alone = _changes(resource, own)
+    if alone is None:
         return []
-    offered = (
-        [own]
-        if whole is None or whole["label"] == own["label"]
-        else [{**whole, "label": f"All: {whole['label']}"}, own]
-    )
+    offered = [alone]
+    together = None if set(every) == set(own) else _changes(resource, every)
+    if together is not None:
+        offered.insert(0, {**together, "label": f"All: {together['label']}"})
     return [
         {
             "label": each["label"],
-            "uuid": str(uuid5(UUID(alert_id), each["label"])),
+            "uuid": str(uuid5(UUID(card_id), each["label"])),
             **({"isRecommended": True} if i == 0 else {}),
             "actions": each["actions"],
         }
@@ -187,39 +229,50 @@ def _suggestions(order: CheckedOrder, alert: Alert, alert_id: str, whole: Object
     ]
 
 
-def _changes(resource: Resource, suggestions: Iterable[Any]) -> Object | None:
+def _changes(resource: Resource, suggestions: Sequence[Suggestion]) -> Object | None:
     """Some changes as one suggestion; None when there is none, or no order that could be named to change."""
-    changes = {each.field: each for each in suggestions}
-    if not changes or not own_reference(resource):
+    if not suggestions or not own_reference(resource):
         return None
-    order = corrected(resource, changes.values())
+    order = corrected(resource, suggestions)
     if order is None:
         return None
-    label = "; ".join(each.text for each in changes.values())
+    label = "; ".join(each.text for each in suggestions)
     action = {"type": "update", "description": f"Change the order: {label}", "resource": order}
     return {"label": label, "actions": [action]}
 
 
-def _override_reasons(kind: RuleKind) -> list[Object]:
-    care = _CARE_OVERRIDES if kind is RuleKind.CARE_PATHWAY else ()
+def _override_reasons(kinds: Collection[RuleKind]) -> list[Object]:
+    care = _CARE_OVERRIDES if RuleKind.CARE_PATHWAY in kinds else ()
     return [{"system": _REASONS, "code": code, "display": display} for code, display in (*care, *_OVERRIDES)]
 
 
-def _links(shown: Shown, alert: Alert) -> list[Object]:
-    options = shown.knowledge.care.options
+def _links(shown: Shown, card: Card) -> list[Object]:
+    """The non-drug options, what the label says, the rules: pages of this gateway."""
+    alerts = [each.alert for each in card.reasons]
+    options = list(dict.fromkeys(each for alert in alerts for each in alert.care_option_ids))
     links = [
-        _link(options[each].name, f"{shown.base}/options/{each}") for each in alert.care_option_ids[:_LINKED_OPTIONS]
+        _link(shown.knowledge.care.options[each].name, f"{shown.base}/options/{each}")
+        for each in options[:_LINKED_OPTIONS]
     ]
-    more = len(alert.care_option_ids) - len(links)
-    if more > 0:
-        ids = ",".join(alert.care_option_ids)
-        links.append(_link(f"All {len(alert.care_option_ids)} non-drug options", f"{shown.base}/options?ids={ids}"))
+    if len(options) > len(links):
+        links.append(
+            _link(
+                f"All {len(options)} non-drug options", f"{shown.base}/options?{urlencode({'ids': ','.join(options)})}"
+            )
+        )
+    lines = dict.fromkeys(each for alert in alerts for each in alert.subject.split("|"))
     links += [
         _link(f"What the label says: {shown.knowledge.lines[each].name}", f"{shown.base}/medications/{each}")
-        for each in alert.subject.split("|")
+        for each in lines
         if each in shown.knowledge.lines
     ]
-    links.append(_link(f"Rule {alert.rule_id}", f"{shown.base}/rules/{alert.rule_id}"))
+    rules = list(dict.fromkeys(each.rule_id for each in alerts))
+    if len(rules) == 1:
+        links.append(_link(f"Rule {rules[0]}", f"{shown.base}/rules/{rules[0]}"))
+    else:
+        links.append(
+            _link(f"The {len(rules)} rules behind this", f"{shown.base}/rules?{urlencode({'ids': ','.join(rules)})}")
+        )
     return links
 
 

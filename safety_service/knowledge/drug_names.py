@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -316,13 +317,31 @@ class Brand:
     release: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SiteCode:
+    """What a code of the site stands for: a RxNorm code of the dictionary, or else a name that it understands."""
+
+    rxcui: str
+    name: str
+
+
 class DrugNames:
-    """The dictionary: codes, ingredient names and brands.
+    """The dictionary: codes, ingredient names and brands, and the codes that a site has added.
 
     What it answers never changes, so one object serves all threads.
     """
 
-    __slots__ = ("_brands", "_codes", "_ingredients", "_longest_from", "_products", "_rows", "_rows_holding")
+    __slots__ = (
+        "_brands",
+        "_codes",
+        "_ingredients",
+        "_longest_from",
+        "_products",
+        "_rows",
+        "_rows_holding",
+        "_site_codes",
+        "_site_systems",
+    )
 
     def __init__(self, directory: Path = DIRECTORY) -> None:
         """Read the files of `directory` (see SOURCE.md). Raises OSError or ValueError if one is bad."""
@@ -330,6 +349,8 @@ class DrugNames:
         header, *rows = text.splitlines()
         if header != "\t".join(COLUMNS):
             raise ValueError(f"{directory / 'names.tsv.gz'}: other columns than {', '.join(COLUMNS)}")
+        self._site_codes: Mapping[tuple[str, str], SiteCode] = {}
+        self._site_systems: frozenset[str] = frozenset()
         self._rows: dict[str, str] = {}
         self._rows_holding: dict[str, list[str]] = {}
         brand_sets: dict[str, dict[str, None]] = {}
@@ -376,6 +397,25 @@ class DrugNames:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def with_site_codes(self, codes: Mapping[tuple[str, str], SiteCode]) -> DrugNames:
+        """The same dictionary and the codes of a site, by (system, code) as `resolve.code_key` writes them."""
+        added = copy(self)
+        added._site_codes = dict(codes)
+        added._site_systems = frozenset(system for system, _ in codes)
+        return added
+
+    def site_code(self, system: str, code: str) -> SiteCode | None:
+        """What a code of the site stands for, or None when the site has not mapped it."""
+        return self._site_codes.get((system, code))
+
+    def site_code_count(self) -> int:
+        """How many codes the site has added."""
+        return len(self._site_codes)
+
+    def has_site_system(self, system: str) -> bool:
+        """Whether the site has mapped any code of this system."""
+        return system in self._site_systems
 
     def rxnorm(self, rxcui: str) -> DrugName | None:
         """What a RxNorm code stands for, or None when it is not in the dictionary."""

@@ -64,10 +64,12 @@ class LiveClause:
     title: Template
     says: Template
     do: Template
+    patient: Template
     computation: Template
     suggest: tuple[LiveSuggestion, ...]
     facts: tuple[str, ...]
     about_partners: bool
+    about_purposes: bool
     pick: Callable[[Sequence[int]], tuple[int, ...]]
     told: dict[Hashable, Any] = field(default_factory=dict)
 
@@ -134,6 +136,7 @@ class Line:
     limits: Mapping[str, LimitText]  # by full name, drug.* and policy.*
     program: Program
     pair_program: Program
+    told_with_every_alert: SourcedStatement | None = None
 
 
 @dataclass(frozen=True, slots=True)

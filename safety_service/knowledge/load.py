@@ -46,12 +46,13 @@ from safety_service.knowledge.schema import (
     SourceFile,
     Statement,
 )
+from safety_service.knowledge.site_codes import load_site_codes, read_site_codes
 from safety_service.knowledge.value_sets import care_index, condition_classes, drug_classes
 from safety_service.rules.generate import Condition, generate
 from safety_service.rules.parse import Names, RuleTextError, parse
 from safety_service.rules.specialise import specialise
 from safety_service.rules.template import Template, parse_template
-from safety_service.rules.tree import And, Or, Tree, facts_of
+from safety_service.rules.tree import And, Or, Tree, facts_of, limits_of
 from safety_service.rules.vocabulary import FACTS, LIMITS, SLOTS, Limit, Type, Unit
 
 VERSION = "2026.11.0"
@@ -71,6 +72,7 @@ WORDS = frozenset(
         "figures",
         "conflict",
         "lines",
+        "purposes",
     }
 )
 
@@ -119,7 +121,9 @@ class _Files:
             raise KnowledgeError(sorted(self.problems, key=lambda each: (each.file, each.line)))
 
 
-def load_knowledge(root: Path = RULES_DATA, policy_file: Path | None = None) -> Knowledge:
+def load_knowledge(
+    root: Path = RULES_DATA, policy_file: Path | None = None, site_codes_file: Path | None = None
+) -> Knowledge:
     """The knowledge under `root`. Raises KnowledgeError; nothing is used when anything is wrong."""
     files = _Files(root)
     severity = files.one("severity.yaml", SeverityFile)
@@ -148,7 +152,7 @@ def load_knowledge(root: Path = RULES_DATA, policy_file: Path | None = None) -> 
             files.problem(each, "a value set without members would never match")
     grading = _Grading(files, severity, sources)
     policy_units = _policy_units(files, policy)
-    rules = _Rules(files, rule_files, Names(policy=policy_units), grading)
+    rules = _Rules(files, rule_files, Names(policy=policy_units), grading, medications)
     numbers = {f"policy.{name}": _held(each.value, policy_units[name]) for name, each in policy.numbers.items()}
     texts = {f"policy.{n}": LimitText(f"{p.value:g}", p.unit, "policy") for n, p in policy.numbers.items()}
     files.stop_on_problems()
@@ -161,14 +165,15 @@ def load_knowledge(root: Path = RULES_DATA, policy_file: Path | None = None) -> 
     reviews: list[Review] = [each.review for each in medications]
     reviews += [each.review for each in options]
     any_order = rules.program("", {}, numbers, {}, {"order"}, {})
+    names, site_codes = _names(files, site_codes_file)
     files.stop_on_problems()
     return Knowledge(
         version=VERSION,
-        digest=_digest(root),
+        digest=_digest(root, site_codes),
         policy=policy,
         policy_digest=hashlib.sha256(policy.model_dump_json().encode()).hexdigest(),
         policy_numbers=numbers,
-        names=DrugNames(),
+        names=names,
         lines=lines,
         lines_of={name: tuple(line for line in lines.values() if line.ingredient == name) for name in ingredients},
         rules=rules.rules,
@@ -176,7 +181,7 @@ def load_knowledge(root: Path = RULES_DATA, policy_file: Path | None = None) -> 
         not_relaxant=tuple(
             _answer(each, "", CheckStatus.NOT_APPLICABLE, "the order holds no muscle relaxant")
             for each in rules.rules
-            if each.scope == "relaxant"
+            if each.scope == "relaxant" and each.drug is None
         ),
         sources=sources,
         medication_sets=medication_sets,
@@ -190,13 +195,31 @@ def load_knowledge(root: Path = RULES_DATA, policy_file: Path | None = None) -> 
     )
 
 
-def _digest(root: Path) -> str:
-    """SHA-256 over every file that speaks, in the order of their names. Cases and programs do not speak."""
+def _names(files: _Files, site_codes_file: Path | None) -> tuple[DrugNames, bytes | None]:
+    """The dictionary with the codes of a site, and the bytes these were read from."""
+    names = DrugNames()
+    if site_codes_file is None:
+        return names, None
+    try:
+        content = load_site_codes(site_codes_file)
+        return names.with_site_codes(read_site_codes(site_codes_file.name, content, names)), content
+    except KnowledgeError as error:
+        files.problems += error.problems
+        return names, None
+
+
+def _digest(root: Path, site_codes: bytes | None) -> str:
+    """SHA-256 over every file that speaks, in the order of their names, then the codes of a site if there are any.
+
+    Cases and programs do not speak.
+    """
     total = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
         if path.is_file() and path.suffix in {".yaml", ".tsv", ".gz"} and not name.startswith("cases/"):
             total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    if site_codes is not None:
+        total.update(f"site codes\0{hashlib.sha256(site_codes).hexdigest()}\n".encode())
     return total.hexdigest()
 
 
@@ -325,28 +348,41 @@ class _ParsedRule:
     kind: RuleKind
     applies: Tree | None
     clauses: tuple[_ParsedClause, ...]
+    owner: RuleFile
+    path: tuple[str | int, ...]
 
 
 class _Rules:
     """The rules, parsed once, made into a program for each drug."""
 
-    def __init__(self, files: _Files, read: list[RuleFile], names: Names, grading: _Grading) -> None:
+    def __init__(
+        self,
+        files: _Files,
+        read: list[RuleFile],
+        names: Names,
+        grading: _Grading,
+        medications: Sequence[MedicationFile],
+    ) -> None:
         self.files = files
         self.names = names
         self.grading = grading
         self.parsed: dict[str, _ParsedRule] = {}
+        stated: dict[str, set[str]] = {}  # by ingredient, what any of its lines states
+        for medication in sorted(medications, key=lambda each: each.ingredient):
+            stated.setdefault(medication.ingredient, set()).update(f"drug.{name}" for name in medication.statements)
         for each in read:
             for i, rule in enumerate(each.rules):
-                self._add(each, rule, ("rules", i))
+                self._add(each, rule, ("rules", i), stated)
         self.rules = tuple(each.rule for each in self.parsed.values())
         for each in read:
             for i, rule in enumerate(each.rules):
-                for absorbed in set(rule.absorbs) - set(self.parsed):
-                    files.problem(each, f"no rule is called {absorbed!r}", "rules", i, "absorbs")
+                if rule.drug is not None and rule.drug not in stated:
+                    files.problem(each, f"no medication file has the ingredient {rule.drug!r}", "rules", i, "drug")
+        for parsed in self.parsed.values():
+            for absorbed in set(parsed.rule.absorbs) - set(self.parsed):
+                files.problem(parsed.owner, f"no rule is called {absorbed!r}", *parsed.path, "absorbs")
 
-    def _add(self, owner: RuleFile, rule: Rule, path: tuple[str | int, ...]) -> None:
-        if rule.id in self.parsed:
-            self.files.problem(owner, f"the rule {rule.id!r} is given twice", *path, "id")
+    def _add(self, owner: RuleFile, rule: Rule, path: tuple[str | int, ...], stated: Mapping[str, set[str]]) -> None:
         if rule.kind not in RuleKind.__members__:
             self.files.problem(owner, f"no kind is called {rule.kind!r}", *path, "kind")
         clauses = []
@@ -360,7 +396,23 @@ class _Rules:
             clauses.append(_ParsedClause(clause, owner, at, when, suggest_when))
         applies = None if rule.applies is None else self._text(owner, rule.applies, *path, "applies")
         kind = RuleKind.__members__.get(rule.kind, RuleKind.UNSPECIFIED)
-        self.parsed[rule.id] = _ParsedRule(rule, kind, applies, tuple(clauses))
+        members = _members(rule, [clause.when for clause in clauses], stated)
+        if not members:
+            self.files.problem(owner, f"no medication file states what {rule.id!r} asks for", *path, "id")
+        for each in members:
+            if each.id in self.parsed:
+                self.files.problem(owner, f"the rule {each.id!r} is given twice", *path, "id")
+            spoken = [clause for clause in clauses if self._speaks(clause.when, each, stated)]
+            if spoken and len(spoken) < len(clauses):  # a family's clauses about what this drug does not state
+                each = each.model_copy(update={"clauses": tuple(clause.clause for clause in spoken)})
+            self.parsed[each.id] = _ParsedRule(each, kind, applies, tuple(spoken or clauses), owner, path)
+
+    def _speaks(self, when: Tree, member: Rule, stated: Mapping[str, set[str]]) -> bool:
+        """Whether a clause of a family says anything on the member's drug."""
+        if member.drug is None or member.drug not in stated:
+            return True
+        limits = dict.fromkeys([*stated[member.drug], *(f"policy.{name}" for name in self.names.policy)], 1)
+        return specialise(when, limits, self.condition_of) is not None
 
     def _text(self, owner: RuleFile, text: str, *path: str | int) -> Tree:
         try:
@@ -382,12 +434,13 @@ class _Rules:
         texts: Mapping[str, LimitText],
         scopes: set[str],
         silences: Mapping[str, str],
+        ingredient: str = "",
     ) -> Program:
         """The rules of `scopes` for a drug with these limits (by full name)."""
         entries: list[LiveRule | Check] = []
         conditions: list[Condition] = []
         for parsed in self.parsed.values():
-            if parsed.rule.scope not in scopes:
+            if parsed.rule.scope not in scopes or parsed.rule.drug not in (None, ingredient):
                 continue
             applies = None
             clauses: list[LiveClause] = []
@@ -456,16 +509,17 @@ class _Rules:
         supporting = tuple(
             self.grading.statement(owner, (*path, "supporting", i), each) for i, each in enumerate(clause.supporting)
         )
-        title, says, do, computation = (
+        title, says, do, patient, computation = (
             self._template(owner, text or "", texts, *path, name)
             for name, text in (
                 ("title", clause.title),
                 ("says", clause.says),
                 ("do", clause.do),
+                ("patient", clause.patient),
                 ("computation", clause.computation),
             )
         )
-        words = (title, says, do, computation)
+        words = (title, says, do, patient, computation)
         return LiveClause(
             when=when,
             statement=said,
@@ -473,10 +527,12 @@ class _Rules:
             title=title,
             says=says,
             do=do,
+            patient=patient,
             computation=computation,
             suggest=tuple(self._suggestion(parsed, i, limits) for i in range(len(clause.suggest))),
             facts=tuple(name for name in FACTS if name in facts_of(when)),
             about_partners=any(name.startswith("overlap_") or name == "cns_active_count" for name in facts_of(when)),
+            about_purposes=any("purposes" in text.places for text in words),
             pick=_picker(facts_of(when) | _TOLD | {p for text in words for p in text.places if p in FACTS}),
         )
 
@@ -500,6 +556,24 @@ class _Rules:
         except ValueError as error:
             self.files.problem(owner, str(error), *path)
             return Template((text,), ())
+
+
+def _members(rule: Rule, conditions: Sequence[Tree], stated: Mapping[str, set[str]]) -> tuple[Rule, ...]:
+    """The rules a family stands for, one for each drug it can speak on; a rule that is no family, as it is."""
+    if "<drug>" not in rule.id:
+        return (rule,)
+    asked = {name for when in conditions for name in limits_of(when) if name.startswith("drug.")}
+    return tuple(
+        rule.model_copy(
+            update={
+                "id": rule.id.replace("<drug>", drug),
+                "absorbs": tuple(each.replace("<drug>", drug) for each in rule.absorbs),
+                "drug": drug,
+            }
+        )
+        for drug, statements in stated.items()
+        if rule.drugs == "all" or statements & asked
+    )
 
 
 def _answer(rule: Rule, subject: str, status: CheckStatus, reason: str) -> Check:
@@ -561,9 +635,27 @@ def _line(
         limits[f"drug.{name}"] = value
         shown = ", ".join(said.value) if isinstance(said.value, tuple) else f"{said.value:g}" if said.value else ""
         texts[f"drug.{name}"] = LimitText(shown, limit.unit.value, said.basis.value)
-    program = rules.program(read.id, statements, limits, texts, {"relaxant", "pair", "order"}, read.not_applicable)
-    pair_program = rules.program(read.id, statements, limits, texts, {"pair"}, read.not_applicable)
-    return Line(read.id, read.name, read.ingredient, chain, read, statements, texts, program, pair_program)
+
+    def program(*scopes: str) -> Program:
+        return rules.program(read.id, statements, limits, texts, set(scopes), read.not_applicable, read.ingredient)
+
+    told = None
+    if read.told_with_every_alert is not None:
+        told = statements.get(read.told_with_every_alert)
+        if told is None:
+            files.problem(read, f"no such statement: {read.told_with_every_alert!r}", "told_with_every_alert")
+    return Line(
+        id=read.id,
+        name=read.name,
+        ingredient=read.ingredient,
+        chain=chain,
+        file=read,
+        statements=statements,
+        limits=texts,
+        program=program("relaxant", "pair", "order"),
+        pair_program=program("pair"),
+        told_with_every_alert=told,
+    )
 
 
 def _limit_value(

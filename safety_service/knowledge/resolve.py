@@ -8,14 +8,13 @@ Nothing is guessed: what is not recognised comes back with the reason.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
-from types import MappingProxyType
 
 from safety_service.domain import Coding, MatchedBy, Medication, ResolvedIngredient
-from safety_service.knowledge.drug_names import RXNORM, DrugNames, NameKind
+from safety_service.knowledge.drug_names import RXNORM, DrugNames, NameKind, SiteCode
 from safety_service.knowledge.drug_text import DrugText, read_drug_text
 from safety_service.knowledge.drug_words import phrase
 
@@ -50,7 +49,8 @@ _EXACT = (
     MatchedBy.ATC,
 )
 _LONGEST_ECHO = 80  # characters of what was sent that are repeated in a reason
-_NO_SITE_CODES: Mapping[tuple[str, str], str] = MappingProxyType({})
+# An NDC written in its parts: labeler, product and package of 5-4-2 digits, or one of them a digit short.
+_NDC_PARTS = re.compile(r"(\d{5})-(\d{4})-(\d{2})|(\d{4})-(\d{4})-(\d{2})|(\d{5})-(\d{3})-(\d{2})|(\d{5})-(\d{4})-(\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,9 @@ class Resolution:
         return tuple(each.name for each in self.ingredients)
 
 
-def resolve(
-    names: DrugNames, medication: Medication, site_codes: Mapping[tuple[str, str], str] = _NO_SITE_CODES
-) -> Resolution:
-    """Recognise the drug of `medication`. Never raises; the same input gives the same answer.
-
-    `site_codes` maps (system, code) as a site sends them, such as its NDC codes, to RxNorm codes.
-    """
-    codes = [_read_code(names, coding, site_codes) for coding in medication.codings]
+def resolve(names: DrugNames, medication: Medication) -> Resolution:
+    """Recognise the drug of `medication`. Never raises; the same input gives the same answer."""
+    codes = [_read_code(names, coding) for coding in medication.codings]
     said = [(text, read_drug_text(names, text)) for text in _texts(medication)]
     known = sorted((each for each in codes if each.ingredients), key=lambda each: _EXACT.index(each.matched_by))
     understood = next((each for _, each in said if each.ingredients), None)
@@ -131,32 +126,56 @@ def _spellings(names: DrugNames) -> dict[str, str]:
 # --- codes ------------------------------------------------------------------------------------------------
 
 
-def _read_code(names: DrugNames, coding: Coding, site_codes: Mapping[tuple[str, str], str]) -> Resolution:
-    """One code by itself; without ingredients, and with the reason in `unread`, when it is not known."""
-    system, code = coding.system.strip(), coding.code.strip()
-    mapped = site_codes.get((system, code))
-    if mapped is not None:
-        return replace(_rxnorm(names, mapped), matched_by=MatchedBy.SITE_CODE, matched_on=code)
-    known = _SYSTEMS.get(system) or _SYSTEMS.get(system.lower().replace(" ", ""))
-    if known == RXNORM:
-        return _rxnorm(names, code)
-    if known in (ATC, SNOMED):
+def code_key(system: str, code: str) -> tuple[str, str]:
+    """System and code in the one form that codes are compared in: the known address of a system, an NDC of 11 digits.
+
+    Ten digits without hyphens do not tell which part is short, so that they stay as they are.
+    """
+    system, code = system.strip(), code.strip()
+    system = _SYSTEMS.get(system) or _SYSTEMS.get(system.lower().replace(" ", "")) or system
+    if system in (ATC, SNOMED):
         code = code.upper()
-        coded = names.coded(known, code)
-        classes = (code,) if known == ATC and _ATC_CODE.fullmatch(code) else ()
+    elif system == NDC and (parts := _NDC_PARTS.fullmatch(code)) is not None:
+        labeler, product, package = (part for part in parts.groups() if part is not None)
+        code = f"{labeler:0>5}{product:0>4}{package:0>2}"
+    return system, code
+
+
+def _read_code(names: DrugNames, coding: Coding) -> Resolution:
+    """One code by itself; without ingredients, and with the reason in `unread`, when it is not known."""
+    system, code = code_key(coding.system, coding.code)
+    mapped = names.site_code(system, code)
+    if mapped is not None:
+        return _mapped(names, mapped, coding.code.strip())
+    if system == RXNORM:
+        return _rxnorm(names, code)
+    if system in (ATC, SNOMED):
+        coded = names.coded(system, code)
+        classes = (code,) if system == ATC and _ATC_CODE.fullmatch(code) else ()
         if coded is None:
-            reason = f"{'ATC' if known == ATC else 'SNOMED CT'} code {_echo(code)} is not in the dictionary"
+            reason = f"{'ATC' if system == ATC else 'SNOMED CT'} code {_echo(code)} is not in the dictionary"
             return Resolution(MatchedBy.NONE, unread=() if classes else (reason,), classes_atc=classes)
         return Resolution(
-            MatchedBy.ATC if known == ATC else MatchedBy.SNOMED,
+            MatchedBy.ATC if system == ATC else MatchedBy.SNOMED,
             code,
             tuple(ResolvedIngredient(name) for name in coded.ingredients),
             unrecognised=(coded.beside,) if coded.beside else (),
             classes_atc=classes,
         )
-    if known == NDC:
-        return _not_read(f"NDC {_echo(code)} is not in this site's map from NDC to RxNorm")
+    if system == NDC:
+        return _not_read(f"NDC {_echo(coding.code.strip())} is not among the site codes of this service")
+    if names.has_site_system(system):
+        return _not_read(f"code {_echo(code)} of {_echo(system)} is not among the site codes of this service")
     return _not_read(f"code system {_echo(system)} is not one we read")
+
+
+def _mapped(names: DrugNames, mapped: SiteCode, code: str) -> Resolution:
+    """What the site says that its code is; it was found to be readable when the map was loaded."""
+    if mapped.rxcui:
+        return replace(_rxnorm(names, mapped.rxcui), matched_by=MatchedBy.SITE_CODE, matched_on=code)
+    read = read_drug_text(names, mapped.name)
+    said = (read.form, read.route, read.release, read.brand, read.rxcui)
+    return Resolution(MatchedBy.SITE_CODE, code, read.ingredients, *said)
 
 
 def _rxnorm(names: DrugNames, rxcui: str) -> Resolution:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(?:[.-][a-z0-9]+)*$")]
+RuleId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(?:[.-](?:[a-z0-9]+|<drug>))*$")]
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
@@ -159,6 +160,7 @@ class MedicationFile(Strict):
     products: tuple[Product, ...]
     statements: dict[str, Statement]
     figures: Figures | None = None
+    told_with_every_alert: Text | None = None  # the name of a statement that each of its alerts ends with
     not_applicable: dict[str, Text] = Field(default_factory=dict)  # rule id or prefix -> why the rule is silent
     review: Review
 
@@ -195,6 +197,7 @@ class MedicationSet(Strict):
     atc_prefixes: tuple[Prefix, ...] = ()
     atc_excluded: tuple[Prefix, ...] = ()
     routes_excluded: tuple[Text, ...] = ()
+    forms_excluded: tuple[Text, ...] = ()
     note: Text | None = None
 
 
@@ -311,6 +314,7 @@ class Clause(Strict):
     title: Text
     says: Text
     do: Text
+    patient: Text | None = None  # what to tell the patient, in plain words
     computation: Text | None = None
     suggest: tuple[SuggestionText, ...] = ()
 
@@ -321,14 +325,21 @@ class Codes(Strict):
 
 
 class Rule(Strict):
-    id: Id
+    """A rule, or a family of them: `<drug>` in its id stands for each ingredient whose file states one of its limits.
+
+    A family with `drugs: all` has a rule for every ingredient. `drug` names the only ingredient that is asked.
+    """
+
+    id: RuleId
     version: int
     kind: Text
     scope: Literal["relaxant", "pair", "order"] = "relaxant"
+    drugs: Literal["stated", "all"] = "stated"
+    drug: Text | None = None
     asks: Text  # the question a pharmacist would ask
     applies: Text | None = None
     clauses: tuple[Clause, ...]
-    absorbs: tuple[Id, ...] = ()
+    absorbs: tuple[RuleId, ...] = ()
     codes: Codes
     care: Literal["none", "first-line", "adjunct", "multidisciplinary", "all"] = "all"
 

@@ -26,15 +26,16 @@ class DrugClasses:
     by_prefix: dict[str, int]
     excluded_prefix: dict[str, int]
     not_by_route: dict[str, int]  # route -> the classes a drug given so does not count in
+    not_by_form: dict[str, int]  # the same by dose form
 
     def bit(self, set_id: str) -> int:
         """The bit of one set. Raises KeyError for a set that is not there."""
         return self.bits[set_id]
 
-    def of_ingredient(self, name: str, route: str) -> int:
-        """The classes of a recognised ingredient given by `route` ("" = not known)."""
+    def of_ingredient(self, name: str, route: str, form: str = "") -> int:
+        """The classes of a recognised ingredient given by `route` in the dose form `form` ("" = not known)."""
         bits = self.by_ingredient.get(name, 0)
-        return bits & ~self.not_by_route.get(route, 0) if bits else 0
+        return bits & ~self.not_by_route.get(route, 0) & ~self.not_by_form.get(form, 0) if bits else 0
 
     def of_atc(self, code: str) -> int:
         """The classes an ATC code of any level falls in."""
@@ -51,6 +52,7 @@ def drug_classes(sets: Sequence[MedicationSet]) -> DrugClasses:
     by_prefix: dict[str, int] = {}
     excluded: dict[str, int] = {}
     not_by_route: dict[str, int] = {}
+    not_by_form: dict[str, int] = {}
     for i, each in enumerate(sets):
         bit = 1 << i
         for ingredient in each.ingredients:
@@ -63,7 +65,10 @@ def drug_classes(sets: Sequence[MedicationSet]) -> DrugClasses:
             excluded[prefix.code] = excluded.get(prefix.code, 0) | bit
         for route in each.routes_excluded:
             not_by_route[route] = not_by_route.get(route, 0) | bit
-    return DrugClasses(tuple(each.id for each in sets), _bits(sets), by_ingredient, by_prefix, excluded, not_by_route)
+        for form in each.forms_excluded:
+            not_by_form[form] = not_by_form.get(form, 0) | bit
+    ids = tuple(each.id for each in sets)
+    return DrugClasses(ids, _bits(sets), by_ingredient, by_prefix, excluded, not_by_route, not_by_form)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +78,7 @@ class ConditionClasses:
     ids: tuple[str, ...]
     bits: dict[str, int]
     by_icd_prefix: dict[str, int]
+    by_icd_parent: dict[str, int]  # a code too short to tell -> the classes that hold only a part of what it covers
     by_snomed: dict[str, int]
     seen: dict[tuple[str, str], int] = field(default_factory=dict)
 
@@ -100,6 +106,17 @@ class ConditionClasses:
                 bits |= known
         return bits, recognised
 
+    def left_open(self, codings: Sequence[Coding]) -> int:
+        """The classes that a code too short to tell leaves open: "N18" may be any stage of kidney disease.
+
+        Codes of one condition settle it together: what one of them leaves open, a longer one beside it decides.
+        """
+        left = -1
+        for coding in codings:
+            if self._one(coding.system, coding.code) >= 0:
+                left &= self.by_icd_parent.get(_plain(coding), 0)
+        return max(left, 0)
+
     def _one(self, system: str, code: str) -> int:
         """The classes of one code; -1 when it is not recognised."""
         system = system.strip().lower()
@@ -113,17 +130,26 @@ class ConditionClasses:
         return self.by_snomed.get(code, -1) if system in SNOMED else -1
 
 
+def _plain(coding: Coding) -> str:
+    """The letters and digits of an ICD-10-CM code; "" for a code of another system."""
+    in_icd = coding.system.strip().lower() in ICD10CM
+    return coding.code.strip().upper().replace(".", "") if in_icd else ""
+
+
 def condition_classes(sets: Sequence[ConditionSet]) -> ConditionClasses:
     """The sets made ready for look-up; bits in the order given."""
     by_icd: dict[str, int] = {}
+    by_parent: dict[str, int] = {}
     by_snomed: dict[str, int] = {}
     for i, each in enumerate(sets):
         for prefix in each.icd10cm:
             plain = prefix.code.replace(".", "")
             by_icd[plain] = by_icd.get(plain, 0) | 1 << i
+            for end in range(3, len(plain)):
+                by_parent[plain[:end]] = by_parent.get(plain[:end], 0) | 1 << i
         for code in each.snomed:
             by_snomed[code.code] = by_snomed.get(code.code, 0) | 1 << i
-    return ConditionClasses(tuple(each.id for each in sets), _bits(sets), by_icd, by_snomed)
+    return ConditionClasses(tuple(each.id for each in sets), _bits(sets), by_icd, by_parent, by_snomed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.knowledge.resolve import Resolution, did_you_mean, resolve
 from safety_service.knowledge.schema import Figures, Product, Review, Source, Statement
 from safety_service.report.layout import AUTHORITY_WORDS, BODY, READ_AS_WORDS, headed, noted, wrapped
+from safety_service.rules.vocabulary import Unit
 
 
 class UnknownDrugError(Exception):
@@ -103,7 +104,8 @@ def _statement(name: str, said: Statement, severity: str, mark: str) -> Iterator
         case tuple() as values:
             value = f" = {', '.join(values)}"
         case number:
-            value = f" = {number:g} {said.unit or ''}".rstrip()
+            unit = "" if said.unit in (None, Unit.COUNT.value) else f" {said.unit}"
+            value = f" = {number:g}{unit}"
     yield from headed(severity, f"{name}{value}")
     yield from wrapped(said.says, BODY, BODY)
     if said.arithmetic is not None:

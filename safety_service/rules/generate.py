@@ -26,7 +26,7 @@ from safety_service.rules.tree import (
 )
 from safety_service.rules.vocabulary import FACTS, SLOTS
 
-MOST_CONDITIONS = 63  # so that a mask fits a signed 64-bit column in batch
+MOST_CONDITIONS = 250  # more than any drug should need: a sign that rules were meant to be told apart otherwise
 
 Masks: TypeAlias = tuple[int, int, int]
 Answerer: TypeAlias = Callable[[Sequence[int]], Masks]
@@ -43,14 +43,19 @@ class Condition:
 def generate(conditions: Sequence[Condition], name: str) -> tuple[Answerer, str]:
     """A function from facts to (true, unknown, not applicable) bit masks, bit i for `conditions[i]`, and its source.
 
-    Raises ValueError for more conditions than a mask holds.
+    Raises ValueError for more than `MOST_CONDITIONS`.
     """
-    if len(conditions) > MOST_CONDITIONS:
-        raise ValueError(f"{name}: {len(conditions)} conditions, a mask holds {MOST_CONDITIONS}")
+    refuse_too_many(conditions, name)
     source = python_source(conditions)
     scope: dict[str, Answerer] = {}
     exec(compile(source, f"<generated rules of {name}>", "exec"), {"__builtins__": {}}, scope)  # our own trees only
     return scope["answer"], source
+
+
+def refuse_too_many(conditions: Sequence[Condition], name: str) -> None:
+    """Raises ValueError for more than `MOST_CONDITIONS`."""
+    if len(conditions) > MOST_CONDITIONS:
+        raise ValueError(f"{name}: {len(conditions)} conditions; at most {MOST_CONDITIONS} are taken")
 
 
 def python_source(conditions: Sequence[Condition]) -> str:

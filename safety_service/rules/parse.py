@@ -28,6 +28,7 @@ from safety_service.rules.tree import (
     Or,
     Stated,
     Tree,
+    Unstated,
 )
 from safety_service.rules.vocabulary import FACTS, HIGHEST, LIMITS, LOWEST, YES, Fact, Limit, Type, Unit
 
@@ -88,6 +89,8 @@ def _tree(node: ast.expr, names: Names) -> Tree:
             return Fired(rule_id)
         case ast.Call(func=ast.Name(id="stated"), args=[ast.Attribute() as limit_node], keywords=[]):
             return Stated(_limit(limit_node, names).name)
+        case ast.Call(func=ast.Name(id="unstated"), args=[ast.Attribute() as limit_node], keywords=[]):
+            return Unstated(_limit(limit_node, names).name)
         case ast.Name(id=name):
             fact = _fact(node, name, names)
             if fact.type is not Type.YES_NO:

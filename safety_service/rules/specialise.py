@@ -19,6 +19,7 @@ from safety_service.rules.tree import (
     Or,
     Stated,
     Tree,
+    Unstated,
 )
 
 LimitValue = int  # a number in its held unit, the mask of a set of values, or 1 for a mere statement
@@ -43,6 +44,8 @@ def specialise(
                 return OneOf(fact, limits[limit], limit) if limit in limits else None
             case Stated(limit):
                 return Constant(True) if limit in limits else None
+            case Unstated(limit):
+                return None if limit in limits else Constant(True)
             case Fired(rule_id):
                 condition, absorbers = condition_of(rule_id)
                 spoken = walk(condition)

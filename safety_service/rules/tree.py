@@ -65,6 +65,13 @@ class Stated:
 
 
 @dataclass(frozen=True, slots=True)
+class Unstated:
+    """The drug's file does not make this statement."""
+
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fired:
     """The condition of another rule, whatever absorbs it."""
 
@@ -98,7 +105,7 @@ class Known:
     part: Tree
 
 
-Tree: TypeAlias = Compare | OneOf | OneOfLimit | Stated | Fired | Constant | And | Or | Not | Known
+Tree: TypeAlias = Compare | OneOf | OneOfLimit | Stated | Unstated | Fired | Constant | And | Or | Not | Known
 
 
 def limits_of(tree: Tree) -> frozenset[str]:
@@ -113,7 +120,7 @@ def limits_of(tree: Tree) -> frozenset[str]:
             )
         case OneOf(_, _, limit):
             return frozenset({limit} if limit else ())
-        case OneOfLimit(_, limit) | Stated(limit):
+        case OneOfLimit(_, limit) | Stated(limit) | Unstated(limit):
             return frozenset({limit})
         case And(parts) | Or(parts):
             return frozenset().union(*(limits_of(part) for part in parts))
@@ -134,5 +141,5 @@ def facts_of(tree: Tree) -> frozenset[str]:
             return frozenset().union(*(facts_of(part) for part in parts))
         case Not(part) | Known(part):
             return facts_of(part)
-        case Fired() | Constant() | Stated():
+        case Fired() | Constant() | Stated() | Unstated():
             return frozenset()

@@ -88,7 +88,79 @@ def _yes_no(name: str, doc: str, send: str) -> Fact:
     return Fact(name, Type.YES_NO, doc, send)
 
 
+# Value sets a rule may ask about, each as a fact of its own: `overlap_cyp1a2_strong` for the set `cyp1a2-strong`.
+PARTNER_CLASSES: Final = {
+    "opioid": "an opioid",
+    "benzodiazepine": "a benzodiazepine",
+    "cns-depressant": "another CNS depressant",
+    "anticholinergic": "another anticholinergic",
+    "relaxant": "another muscle relaxant",
+    "maoi": "an MAO inhibitor",
+    "serotonergic": "an SSRI, SNRI, tricyclic, bupropion, meperidine or verapamil",
+    "tramadol": "tramadol",
+    "guanethidine-clonidine": "guanethidine or clonidine",
+    "cyp1a2-strong": "fluvoxamine or ciprofloxacin",
+    "cyp1a2-strong-secondary": "enoxacin or viloxazine",
+    "cyp1a2-moderate": "another CYP1A2 inhibitor",
+    "oral-contraceptive": "an oral contraceptive",
+    "alpha2-agonist": "another alpha-2 agonist",
+    "antihypertensive": "an antihypertensive",
+    "meprobamate": "meprobamate",
+    "cyp2c19": "an inhibitor or inducer of CYP2C19",
+    "hepatotoxic": "another hepatotoxic drug",
+    "estrogen": "an oestrogen",
+    "verapamil": "verapamil",
+    "cyp-diazepam": "an inhibitor of diazepam's metabolism",
+    "cyp2e1-chlorzoxazone": "isoniazid or disulfiram",
+    "oral-potassium": "solid oral potassium",
+    "anticholinesterase": "an anticholinesterase",
+}
+# As `has_heart_failure`: on the problem list and counting now.
+CONDITIONS: Final = {
+    "hyperthyroidism": "hyperthyroidism",
+    "arrhythmia": "an arrhythmia",
+    "heart-block": "heart block or a conduction disorder",
+    "heart-failure": "heart failure",
+    "coronary-insufficiency": "coronary insufficiency",
+    "severe-heart-disease": "severe heart disease",
+    "tachycardia": "tachycardia",
+    "anemia-tendency": "an anaemia, or a tendency to it",
+    "glaucoma": "glaucoma",
+    "glaucoma-angle-closure": "angle-closure glaucoma",
+    "glaucoma-acute-angle-closure": "acute angle-closure glaucoma",
+    "raised-intraocular-pressure": "raised intraocular pressure",
+    "gastric-obstruction": "pyloric or duodenal obstruction",
+    "peptic-ulcer-stenosing": "stenosing peptic ulcer",
+    "prostatic-hypertrophy": "prostatic hypertrophy",
+    "bladder-neck-obstruction": "obstruction of the bladder neck",
+    "cardiospasm": "cardiospasm (achalasia)",
+    "urinary-retention": "urinary retention",
+    "myasthenia-gravis": "myasthenia gravis",
+    "seizure-disorder": "epilepsy or another seizure disorder",
+    "psychosis": "a psychotic disorder",
+    "autonomic-dysreflexia": "autonomic dysreflexia",
+    "substance-use-disorder": "a substance-use disorder",
+    "respiratory-insufficiency": "respiratory insufficiency",
+    "sleep-apnea": "sleep apnoea",
+    "lung-function-impaired": "a disease that impairs lung function",
+    "end-of-life": "hospice or end-of-life care",
+}
+# As `had_porphyria_acute_intermittent`: on the problem list at any time.
+CONDITIONS_EVER: Final = {"porphyria-acute-intermittent": "acute intermittent porphyria"}
+
+
+def overlap_fact(set_id: str) -> str:
+    """The fact that a drug of this value set shares a day with the relaxant."""
+    return f"overlap_{set_id.replace('-', '_')}"
+
+
+def condition_fact(set_id: str) -> str:
+    """The fact that a condition of this value set is on the problem list."""
+    return f"{'had' if set_id in CONDITIONS_EVER else 'has'}_{set_id.replace('-', '_')}"
+
+
 _MEDS = "patient.medications"
+_USE = "prescription.indications"
 _FACTS: Final = (
     # --- the order
     _number("single_dose_mg", Unit.MG, "largest single dose of the relaxant", "prescription.dose_quantity"),
@@ -96,6 +168,15 @@ _FACTS: Final = (
     _number("supply_days", Unit.DAY, "days of one supply of this order", "prescription.days_supply"),
     _number("course_days", Unit.DAY, "days x (1 + refills)", "prescription.refills"),
     _yes_no("new_start", "the order starts the drug", "prescription.treatment_status"),
+    _number("daily_dose_mg", Unit.MG, "largest daily dose of the relaxant", "prescription.frequency"),
+    _number("doses_per_day", Unit.COUNT, "most doses in 24 hours", "prescription.frequency"),
+    _number("dose_interval_hours", Unit.HOUR, "shortest time between doses", "prescription.frequency"),
+    _yes_no("quantity_over", "more is ordered than the highest dose uses in the days stated", "prescription.quantity"),
+    _yes_no(
+        "quantity_short", "less is ordered than the scheduled dose uses in the days stated", "prescription.quantity"
+    ),
+    _yes_no("last_order", "the order is marked as the last one", "prescription.last_order"),
+    _yes_no("tapering", "the dose goes down by a schedule", "prescription.tapering"),
     _yes_no("benefit_documented", "benefit of the treatment is documented", "prescription.benefit_documented"),
     _yes_no("code_text_conflict", "code and text name different ingredients", "prescription.medication"),
     _yes_no("route_not_oral", "the route ordered is not oral for an oral product", "prescription.route"),
@@ -106,21 +187,55 @@ _FACTS: Final = (
         "spasticity is the indication and the drug is labelled for it: day limits do not apply",
         "prescription.indications",
     ),
+    _yes_no("for_spasticity", "the drug is ordered for spasticity", _USE),
+    _yes_no("for_spasm_or_back_pain", "the drug is ordered for muscle spasm or back pain", _USE),
+    _yes_no("for_low_back_pain", "the drug is ordered for low back pain or spasm of the back", _USE),
+    _yes_no(
+        "for_stroke_palsy_or_parkinson", "the drug is ordered for stroke, cerebral palsy or Parkinson's disease", _USE
+    ),
+    _yes_no("acute_spasm_coded", "an acute spasm or strain is coded on the order", _USE),
+    Fact("phase", Type.CHOICE, "how long back pain has lasted", "prescription.indications", values=PHASES),
     # --- exposure, from the fold
     _number("episode_days", Unit.DAY, "days supplied in the episode ending with this course", _MEDS),
     _number("class_episode_days", Unit.DAY, "days covered by any relaxant in the episode ending here", _MEDS),
     _number("episode_days_before", Unit.DAY, "days supplied in the episode before this order", _MEDS),
     _number("days_in_hand", Unit.DAY, "days of the same ingredient still in hand at the start", _MEDS),
     _number("days_since_relaxant_episode", Unit.DAY, "days from the end of the previous relaxant episode", _MEDS),
-    _yes_no("overlap_opioid", "an opioid shares a day with the relaxant", _MEDS),
-    _yes_no("overlap_opioid_use_disorder", "that opioid treats opioid use disorder", _MEDS),
-    _yes_no("overlap_benzodiazepine", "a benzodiazepine shares a day with the relaxant", _MEDS),
+    *(
+        _yes_no(overlap_fact(each), f"{what} shares a day with the relaxant", _MEDS)
+        for each, what in PARTNER_CLASSES.items()
+    ),
+    _yes_no("overlap_opioid_use_disorder", "the opioid that shares a day treats opioid use disorder", _MEDS),
     _yes_no("overlap_opioid_and_benzodiazepine", "an opioid and a benzodiazepine share a day with it", _MEDS),
-    _yes_no("overlap_cns_depressant", "another CNS depressant shares a day with the relaxant", _MEDS),
-    _yes_no("overlap_anticholinergic", "another anticholinergic shares a day with the relaxant", _MEDS),
+    _number("days_since_maoi", Unit.DAY, "days from the end of an MAO inhibitor to the start", _MEDS),
+    _yes_no("duplicate_order", "another product or prescriber supplies the same ingredient on the same days", _MEDS),
     _number("cns_active_count", Unit.COUNT, "most CNS-active drugs sharing one day, relaxant included", _MEDS),
     # --- the patient
     _number("age_years", Unit.YEAR, "completed years on the day of the order", "patient.birth_date"),
+    _number("age_months", Unit.MONTH, "completed months on the day of the order", "patient.birth_date"),
+    _yes_no("pregnant", "the patient is pregnant", "patient.pregnant"),
+    _yes_no("lactating", "the patient is breast-feeding", "patient.lactating"),
+    _number("renal_clearance", Unit.CLEARANCE, "creatinine clearance, else eGFR", "patient.renal.crcl"),
+    _number("renal_lowest", Unit.CLEARANCE, "the lower of creatinine clearance and eGFR", "patient.renal.egfr"),
+    _yes_no("allergy_to_drug", "an allergy to the ingredient is listed", "patient.allergies"),
+    _yes_no("allergy_to_carbamate", "an allergy to another carbamate is listed", "patient.allergies"),
+    _yes_no("any_drug_allergy", "an allergy to any drug is listed", "patient.allergies"),
+    _yes_no(
+        "spasticity_needed_for_function",
+        "spasticity is needed for posture, balance or function",
+        "patient.spasticity_needed_for_function",
+    ),
+    _yes_no("cyp2c19_reduced", "CYP2C19 activity is reduced", "patient.cyp2c19_reduced"),
+    *(
+        _yes_no(condition_fact(each), what, "patient.conditions")
+        for each, what in (CONDITIONS | CONDITIONS_EVER).items()
+    ),
+    _number(
+        "days_since_myocardial_infarction",
+        Unit.DAY,
+        "days from the onset of the latest myocardial infarction",
+        "patient.conditions",
+    ),
     Fact("hepatic_grade", Type.CHOICE, "grade of hepatic impairment", "patient.hepatic.grade", values=GRADES),
     _yes_no("liver_disease", "any liver disease: coded, or impairment stated", "patient.conditions"),
     _yes_no("liver_disease_history", "liver disease, present or past", "patient.conditions"),

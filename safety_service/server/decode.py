@@ -308,6 +308,8 @@ class Reading:
             last_dose,
             benefit,
             sent.prescriber_id,
+            self.answer(sent.last_order, "prescription.last_order"),
+            self.answer(sent.tapering, "prescription.tapering"),
         )
 
     def record(self, sent: patient_pb2.MedicationRecord, path: str) -> domain.MedicationRecord:
@@ -549,6 +551,8 @@ class Reading:
             self.answer(sent.drives_or_operates_machinery, "patient.drives_or_operates_machinery"),
             self.answer(sent.falls, "patient.falls"),
             care,
+            self.answer(sent.spasticity_needed_for_function, "patient.spasticity_needed_for_function"),
+            self.answer(sent.cyp2c19_reduced, "patient.cyp2c19_reduced"),
         )
 
     def birth_date(self, sent: date_pb2.Date) -> tuple[int | None, int | None]:

@@ -24,6 +24,7 @@ from medsafety.v1 import (
 )
 from safety_service import domain
 from safety_service.domain import CheckStatus, MatchedBy, Severity, View, to_date
+from safety_service.engine.cards import Card, cards
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.schema import CareOption, Evidence, Review, Source
 
@@ -111,6 +112,47 @@ def encode_decision(knowledge: Knowledge, decision: domain.Decision, view: View)
         counts=encode_counts(decision),
         engine_version=decision.engine_version,
         conflicts=decision.conflicts,
+        cards=[encode_card(each) for each in cards(decision.alerts)] if full else (),
+    )
+
+
+def encode_suggestion(suggestion: domain.Suggestion, full: bool) -> decision_pb2.Suggestion:
+    """A change to the order; its words in FULL only."""
+    return decision_pb2.Suggestion(
+        field=suggestion.field,
+        current=suggestion.current,
+        proposed=suggestion.proposed,
+        unit=suggestion.unit,
+        text=suggestion.text if full else "",
+    )
+
+
+def encode_implicated(implicated: domain.Implicated, full: bool) -> decision_pb2.Implicated:
+    """What is involved; its words in FULL only."""
+    return decision_pb2.Implicated(
+        role=number(implicated.role), reference=implicated.reference, display=implicated.display if full else ""
+    )
+
+
+def encode_card(card: Card) -> decision_pb2.Card:
+    """A card, its reasons by the fingerprints of their alerts."""
+    return decision_pb2.Card(
+        severity=number(card.severity),
+        indicator=SHOWN[card.severity][0],
+        title=card.title,
+        partners=[encode_implicated(each, True) for each in card.partners],
+        reasons=[
+            decision_pb2.CardReason(
+                fingerprint=each.alert.fingerprint,
+                rule_id=each.alert.rule_id,
+                severity=number(each.alert.severity),
+                title=each.title,
+                text=each.text,
+                action=each.action,
+            )
+            for each in card.reasons
+        ],
+        suggestions=[encode_suggestion(each, True) for each in card.suggestions],
     )
 
 
@@ -140,25 +182,9 @@ def encode_alert(knowledge: Knowledge, alert: domain.Alert, full: bool) -> decis
             for each in alert.thresholds
         ],
         missing=[encode_missing(each, full) for each in alert.missing],
-        suggestions=[
-            decision_pb2.Suggestion(
-                field=each.field,
-                current=each.current,
-                proposed=each.proposed,
-                unit=each.unit,
-                text=each.text if full else "",
-            )
-            for each in alert.suggestions
-        ],
-        implicated=[
-            decision_pb2.Implicated(
-                role=number(each.role), reference=each.reference, display=each.display if full else ""
-            )
-            for each in alert.implicated
-        ],
+        suggestions=[encode_suggestion(each, full) for each in alert.suggestions],
+        implicated=[encode_implicated(each, full) for each in alert.implicated],
         pathway_step=alert.pathway_step,
-        dur_codes=alert.dur_codes,
-        act_codes=act_codes(alert.act_codes),
         indicator=indicator,
         detected_issue_severity=issue_severity,
         clinical_significance=significance,
@@ -168,6 +194,9 @@ def encode_alert(knowledge: Knowledge, alert: domain.Alert, full: bool) -> decis
         encoded.message = alert.message
         encoded.action = alert.action
         encoded.computation = alert.computation
+        encoded.dur_codes.extend(alert.dur_codes)
+        encoded.act_codes.extend(act_codes(alert.act_codes))
+        encoded.patient_text = alert.words.patient_text
         encoded.citations.extend([encode_citation(each) for each in alert.citations])
         encoded.care_options.extend(
             [encode_care_link(knowledge.care.options[each], knowledge.sources) for each in alert.care_option_ids]
@@ -313,9 +342,7 @@ def encode_care_link(option: CareOption, sources: Mapping[str, Source]) -> care_
     best = ranking(option)
     return care_pb2.CareOptionLink(
         option_id=option.id,
-        name=option.name,
         tier=TIERS[option.tier],
-        phases=phases(option.phases),
         certainty="" if best is None else best.certainty or "",
         url=option_url(option, sources),
     )

@@ -16,6 +16,7 @@ from medsafety.v1 import decision_pb2, knowledge_pb2
 from medsafety.v1.medication_safety_service_pb2 import CheckPrescriptionResponse
 from safety_service import domain
 from safety_service.domain import CheckStatus, MatchedBy, View
+from safety_service.engine.cards import cards
 from safety_service.knowledge.knowledge import Knowledge, Program
 from safety_service.server import encode
 from safety_service.server.encode import number
@@ -79,6 +80,7 @@ class FastEncoder:
             normalized_order=encode.encode_order(order),
             counts=encode.encode_counts(decision),
             conflicts=decision.conflicts,
+            cards=[encode.encode_card(each) for each in cards(decision.alerts)] if full else (),
         )
         parts = DecisionParts(
             alerts=[self._alert(each, full) for each in decision.alerts],

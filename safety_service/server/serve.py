@@ -79,7 +79,7 @@ def start(
     began = time.perf_counter()
     log = open_log(settings.log_level, settings.log_format) if log is None else log
     if knowledge is None:
-        knowledge = load_knowledge(settings.knowledge_dir or RULES_DATA, settings.policy_file)
+        knowledge = load_knowledge(settings.knowledge_dir or RULES_DATA, settings.policy_file, settings.site_codes)
     pool = ThreadPoolExecutor(settings.threads, "check")
     stream_pool = ThreadPoolExecutor(settings.max_streams + SPARE_STREAM_THREADS, "stream")
     desk = Desk(
@@ -127,6 +127,7 @@ def start(
         version=__version__,
         knowledge=knowledge.digest[:12],
         policy=knowledge.policy.id,
+        site_codes=knowledge.names.site_code_count(),
         threads=settings.threads,
         started_ms=round((time.perf_counter() - began) * 1000),
     )

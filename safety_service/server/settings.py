@@ -68,6 +68,10 @@ class Settings(BaseSettings):
     ] = SecretStr(DEFAULT_FINGERPRINT_KEY.decode())
     policy_file: Annotated[Path | None, Field(description="Policy to use in place of the built-in one.")] = None
     knowledge_dir: Annotated[Path | None, Field(description="Knowledge to use in place of the built-in one.")] = None
+    site_codes: Annotated[
+        Path | None,
+        Field(description="CSV of drug codes of your site, NDC for one: columns system, code, and rxcui or name."),
+    ] = None
 
     @field_validator("fingerprint_key")
     @classmethod

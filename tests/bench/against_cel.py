@@ -7,12 +7,11 @@ a call for each rule.
 
 from __future__ import annotations
 
-import gc
-import importlib
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
+
+import cel
 
 from safety_service.knowledge.knowledge import Line, LiveRule, Program
 from safety_service.rules.generate import Answerer
@@ -20,16 +19,15 @@ from safety_service.rules.meaning import Truth
 from safety_service.rules.tree import And, Or, Tree
 from safety_service.rules.vocabulary import FACTS
 from tests.bench.benchmark_set import FactCase, named_facts, without_part_knowledge
-from tests.bench.cel_text import Value, cel_facts, cel_text, guarded_facts, is_partly_known
+from tests.bench.clock import interleaved
 from tests.bench.figures import Figure, Goal, Row
+from tests.equivalence.cel_text import Value, cel_facts, cel_text, cel_truth, guarded_facts, is_partly_known
 
 GOAL = Goal(required=20, target=30)
-PASS_SECONDS = 0.02
 PEER = "common-expression-language"
 
-Execute: TypeAlias = Callable[[Any], Any]
 Ours: TypeAlias = tuple[Answerer, list[int]]
-Theirs: TypeAlias = tuple[tuple[Execute, ...], dict[str, Value]]
+Theirs: TypeAlias = tuple[tuple[cel.Program, ...], dict[str, Value]]
 
 
 class AnswersDifferError(Exception):
@@ -48,12 +46,11 @@ class Comparison:
 
 
 def compare(facts: Sequence[FactCase], rounds: int) -> Comparison:
-    """Time both engines in turn. Raises AnswersDifferError, and ImportError without the peer."""
-    peer = importlib.import_module("cel")  # installed for the benchmark only, so unknown to the type checker
+    """Time both engines in turn. Raises AnswersDifferError."""
     said = [each for each in map(without_part_knowledge, facts) if each is not None]
-    by_rule = _Peer(peer, _rule_conditions, named_facts)
-    by_clause = _Peer(peer, _clause_conditions, named_facts)
-    on_all_facts = _Peer(peer, _rule_conditions, lambda _: tuple(FACTS))
+    by_rule = _Peer(_rule_conditions, named_facts)
+    by_clause = _Peer(_clause_conditions, named_facts)
+    on_all_facts = _Peer(_rule_conditions, lambda _: tuple(FACTS))
     answers = dict.fromkeys(Truth, 0)
     for each in said:
         for truth in _same_answers(each, (by_rule, on_all_facts), by_clause):
@@ -61,13 +58,13 @@ def compare(facts: Sequence[FactCase], rounds: int) -> Comparison:
 
     ours = [(each.line.program.answer, each.values) for each in said]
     peers = (by_rule, by_clause, on_all_facts)
-    asked = [_ask_peer(peer.Context, [each.given(case) for case in said]) for each in peers]
-    times = _interleaved([_ask_ours(ours), *asked], rounds)
+    asked = [_ask_peer([each.given(case) for case in said]) for each in peers]
+    times = interleaved([_ask_ours(ours), *asked], rounds)
     us = [[seconds / len(said) * 1e6 for seconds in engine] for engine in times]
     rows = [
-        Row("all live rules of a case, CEL in Rust / ours", _ratio(us[1], us[0]), "x", GOAL),
-        Row("  the same, CEL asked for each clause of a rule, as ours tells", _ratio(us[2], us[0]), "x"),
-        Row("  the same, CEL given all facts of the case, as ours is", _ratio(us[3], us[0]), "x"),
+        Row("all live rules of a case, CEL in Rust / ours", Figure.ratio(us[1], us[0]), "x", GOAL),
+        Row("  the same, CEL asked for each clause of a rule, as ours tells", Figure.ratio(us[2], us[0]), "x"),
+        Row("  the same, CEL given all facts of the case, as ours is", Figure.ratio(us[3], us[0]), "x"),
         Row("  ours", Figure.of(us[0]), "us CPU"),
         Row("  CEL in Rust", Figure.of(us[1]), "us CPU"),
     ]
@@ -84,39 +81,27 @@ def compare(facts: Sequence[FactCase], rounds: int) -> Comparison:
 class _Peer:
     """The rules of each line as programs of the peer: one for each of `conditions`, given the facts `names`."""
 
-    def __init__(
-        self, peer: Any, conditions: Callable[[Line], list[Tree]], names: Callable[[Line], tuple[str, ...]]
-    ) -> None:
-        self._compile = peer.compile
-        self._context = peer.Context
+    def __init__(self, conditions: Callable[[Line], list[Tree]], names: Callable[[Line], tuple[str, ...]]) -> None:
         self._conditions = conditions
         self._names = names
-        self._programs: dict[str, tuple[tuple[Execute, ...], tuple[str, ...], frozenset[str]]] = {}
+        self._programs: dict[str, tuple[tuple[cel.Program, ...], tuple[str, ...], frozenset[str]]] = {}
 
     def given(self, each: FactCase) -> Theirs:
         """Programs and facts, ready to be asked."""
         line = each.line
         if line.id not in self._programs:
             trees = self._conditions(line)
-            executes = tuple(self._compile(cel_text(tree)).execute for tree in trees)
+            programs = tuple(cel.compile(cel_text(tree)) for tree in trees)
             guarded: frozenset[str] = frozenset().union(*map(guarded_facts, trees))
-            self._programs[line.id] = executes, self._names(line), guarded
-        executes, names, guarded = self._programs[line.id]
+            self._programs[line.id] = programs, self._names(line), guarded
+        programs, names, guarded = self._programs[line.id]
         sayable = [name for name in names if not is_partly_known(name, each.values)]
-        return executes, cel_facts(sayable, guarded, each.values)
+        return programs, cel_facts(sayable, guarded, each.values)
 
     def answers(self, each: FactCase) -> list[Truth]:
-        executes, facts = self.given(each)
-        context = self._context(facts)
-        found = []
-        for execute in executes:
-            try:
-                found.append(Truth(execute(context)))
-            except RuntimeError as error:
-                if not str(error).startswith("Undefined variable"):
-                    raise
-                found.append(Truth.UNKNOWN)
-        return found
+        programs, facts = self.given(each)
+        context = cel.Context(facts)
+        return [cel_truth(program, context) for program in programs]
 
 
 def _rule_conditions(line: Line) -> list[Tree]:
@@ -164,32 +149,6 @@ def _truth(mask: int, true: int, unknown: int) -> Truth:
 # --- the clock ---------------------------------------------------------------------------------------------------
 
 
-def _interleaved(passes: Sequence[Callable[[], None]], rounds: int) -> list[list[float]]:
-    """CPU seconds of one pass over the set, for each engine and round; they take turns, and so does who begins."""
-    repeats = []
-    for each in passes:
-        each()
-        repeats.append(max(1, round(PASS_SECONDS / max(_seconds(each, 1), 1e-9))))
-    times: list[list[float]] = [[] for _ in passes]
-    gc.collect()
-    gc.disable()
-    try:
-        for n in range(rounds):
-            for i in range(len(passes)):
-                at = (i + n) % len(passes)
-                times[at].append(_seconds(passes[at], repeats[at]))
-    finally:
-        gc.enable()
-    return times
-
-
-def _seconds(once: Callable[[], None], repeats: int) -> float:
-    began = time.process_time()
-    for _ in range(repeats):
-        once()
-    return (time.process_time() - began) / repeats
-
-
 def _ask_ours(asked: list[Ours]) -> Callable[[], None]:
     def once() -> None:
         for answer, values in asked:
@@ -198,11 +157,13 @@ def _ask_ours(asked: list[Ours]) -> Callable[[], None]:
     return once
 
 
-def _ask_peer(context_of: Callable[[dict[str, Value]], Any], asked: list[Theirs]) -> Callable[[], None]:
+def _ask_peer(given: list[Theirs]) -> Callable[[], None]:
+    asked = [([program.execute for program in programs], facts) for programs, facts in given]
+
     def once() -> None:
         for executes, facts in asked:
-            context = context_of(facts)
-            answers = []
+            context = cel.Context(facts)
+            answers: list[object] = []
             for execute in executes:
                 try:
                     answers.append(execute(context))
@@ -210,7 +171,3 @@ def _ask_peer(context_of: Callable[[dict[str, Value]], Any], asked: list[Theirs]
                     answers.append(None)
 
     return once
-
-
-def _ratio(above: Sequence[float], below: Sequence[float]) -> Figure:
-    return Figure.of([a / b for a, b in zip(above, below, strict=True)])

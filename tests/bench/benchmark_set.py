@@ -13,7 +13,7 @@ from safety_service.engine.patient import patient_facts
 from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.rules.tree import facts_of
 from safety_service.rules.vocabulary import FACTS, SLOTS, Type, unknown_facts
-from tests.bench.cel_text import is_partly_known
+from tests.equivalence.cel_text import is_partly_known
 
 
 @dataclass(frozen=True, slots=True)

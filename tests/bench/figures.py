@@ -19,6 +19,11 @@ class Figure:
     def of(cls, rounds: Sequence[float]) -> Figure:
         return cls(statistics.median(rounds), min(rounds), max(rounds))
 
+    @classmethod
+    def ratio(cls, above: Sequence[float], below: Sequence[float]) -> Figure:
+        """Of two that took turns, round by round."""
+        return cls.of([a / b for a, b in zip(above, below, strict=True)])
+
 
 @dataclass(frozen=True, slots=True)
 class Goal:

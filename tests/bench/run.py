@@ -18,7 +18,7 @@ from pathlib import Path
 from safety_service.cases import read_cases
 from safety_service.knowledge.load import load_knowledge
 from safety_service.rules.meaning import Truth
-from tests.bench import against_cel, inside, served
+from tests.bench import against_cel, inside, many_rules, served
 from tests.bench.against_cel import AnswersDifferError
 from tests.bench.benchmark_set import fact_cases
 from tests.bench.figures import HEAD, Row, table
@@ -26,7 +26,7 @@ from tests.bench.load import LoadError, pin_load
 from tests.bench.served import Effort
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-PARTS = ("rules", "server", "start")
+PARTS = ("rules", "many", "server", "start")
 FULL = Effort(rounds=9, samples=10, calls=1000, batches=5, starts=7)
 QUICK = Effort(rounds=3, samples=4, calls=400, batches=2, starts=3)
 FULL_PASSES, QUICK_PASSES = 60, 10
@@ -72,9 +72,10 @@ def _measured(parts: list[str], quick: bool) -> Iterator[str]:
     two_cores = pin_load()
     yield f"{_machine()}\n"
     rows: list[Row] = []
+    facts = list(fact_cases(knowledge, cases))
+    passes = QUICK_PASSES if quick else FULL_PASSES
     if "rules" in parts:
-        facts = list(fact_cases(knowledge, cases))
-        compared = against_cel.compare(facts, QUICK_PASSES if quick else FULL_PASSES)
+        compared = against_cel.compare(facts, passes)
         rows += compared.rows
         answers = ", ".join(f"{compared.answers[truth]:,} {truth.name.lower()}" for truth in Truth)
         yield (
@@ -83,6 +84,17 @@ def _measured(parts: list[str], quick: bool) -> Iterator[str]:
             f"In the other {compared.cases} both engines give the same answer to every rule and clause: {answers}.\n"
         )
         yield table(("product line", "live rules", "clauses", "cases compared"), compared.lines) + "\n"
+    if "many" in parts:
+        growth = many_rules.measure(knowledge, facts, passes, effort.rounds)
+        rows += growth.rows
+        few, many = many_rules.FEW, many_rules.MANY
+        yield (
+            f"Made rules: sets of {few} and {many}, modelled on the {growth.models} rules that some label is silent "
+            "on, no two thresholds of a line equal; all cases, from ready facts. In columns every row has the same "
+            "masks as from the function.\n"
+        )
+        head = ("product line", f"live of {few}", "clauses", f"live of {many}", "clauses")
+        yield table(head, growth.lines) + "\n"
     if "server" in parts:
         measured = served.measure(knowledge, cases, effort)
         rows += measured.rows
@@ -105,7 +117,7 @@ def _machine() -> str:
         ),
         platform.machine(),
     )
-    packages = ", ".join(f"{each} {version(each)}" for each in ("grpcio", "protobuf", against_cel.PEER))
+    packages = ", ".join(f"{each} {version(each)}" for each in ("grpcio", "protobuf", "numpy", against_cel.PEER))
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} x {model}, "
         f"{platform.system()} {platform.release()}, "

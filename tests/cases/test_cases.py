@@ -93,7 +93,7 @@ def test_a_true_row_has_no_differences(tmp_path: Path) -> None:
         ("computed: {course_days: 21}", "21 expected, 22 found"),
         ("overall: CLEAR", "CLEAR expected, ALERTS found"),
         ("highest: LOW", "LOW expected, HIGH found"),
-        ("complete: no", "False expected, True found"),
+        ("complete: yes", "True expected, False found"),
         ("phase: acute", "acute expected, unknown found"),
         ("step: 3", "3 expected, 2 found"),
         ("only: yes, fired: [duration.course]", "sedation.counsel: fired, and only the listed rules may"),

@@ -220,6 +220,40 @@ def test_knowledge_that_cannot_be_used_ends_with_4(tmp_path: Path) -> None:
     assert "policy.yaml:1: the file is missing" in result.stderr
 
 
+def test_a_check_without_a_server_reads_the_codes_of_the_site(tmp_path: Path) -> None:
+    (tmp_path / "site.csv").write_text("system,code,rxcui,name\nndc,12345-678-90,828348,\n")
+    request = '{"prescription": {"medication": {"codings": [{"system": "ndc", "code": "12345-678-90"}]}}}'
+    mapped = run("check", "-", text=request, MEDSAFETY_SITE_CODES=str(tmp_path / "site.csv"))
+    assert mapped.exit_code == 0
+    assert "cyclobenzaprine" in mapped.stdout.lower()
+    unmapped = run("check", "-", text=request)
+    assert unmapped.exit_code == 0
+    assert "NDC '12345-678-90' is not among the site codes" in " ".join(unmapped.stdout.split())
+
+
+def test_site_codes_that_cannot_be_used_end_with_4(tmp_path: Path) -> None:
+    (tmp_path / "site.csv").write_text("system,code,rxcui,name\nndc,1,0,\n")
+    result = run("check", str(ARTICLE_CASE), MEDSAFETY_SITE_CODES=str(tmp_path / "site.csv"))
+    assert result.exit_code == 4
+    assert "site.csv:2: rxcui: RxNorm code '0' is not in the dictionary" in result.stderr
+
+
+def test_site_codes_can_be_validated_before_they_are_used(tmp_path: Path) -> None:
+    path = tmp_path / "site.csv"
+    path.write_text("system,code,rxcui,name\nndc,1,828348,\nndc,2,,baclofen 10 mg tablet\n")
+    good = run("knowledge", "validate", "--site-codes", str(path))
+    assert good.exit_code == 0
+    assert "2 site codes" in good.stdout
+    path.write_text("system,code,rxcui,name\nndc,1,0,\nndc,2,,zzyqx\n")
+    bad = run("knowledge", "validate", "--site-codes", str(path))
+    assert bad.exit_code == 1
+    assert [line.split(": ")[0] for line in bad.stderr.splitlines()] == [
+        "site.csv:2",
+        "site.csv:3",
+        "2 problems; a server would not start",
+    ]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

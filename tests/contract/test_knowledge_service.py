@@ -97,10 +97,20 @@ def test_a_rule_is_printed_with_what_it_rests_on(shows: KnowledgeServiceStub) ->
     assert bases["cyclobenzaprine-ir"].source_id == "fda-cyclobenzaprine-ir"
 
 
+def silent_with_a_reason(knowledge: Knowledge) -> set[str]:
+    """Rules of one drug whose file says why it says nothing: a section that was not read, a text without a statement."""
+    return {
+        check.rule_id
+        for line in knowledge.lines.values()
+        for check in line.program.silent
+        if any(check.rule_id.startswith(prefix) for prefix in line.file.not_applicable)
+    }
+
+
 def test_every_rule_has_facts_texts_and_known_sources(shows: KnowledgeServiceStub, knowledge: Knowledge) -> None:
     for rule in shows.ListRules(wire.ListRulesRequest(page_size=500)).rules:
         assert rule.when, rule.id
-        assert rule.facts, rule.id
+        assert rule.facts or rule.id in silent_with_a_reason(knowledge), rule.id
         assert rule.title, rule.id
         assert rule.kind, rule.id
         assert rule.version >= 1

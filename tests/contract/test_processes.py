@@ -3,8 +3,10 @@
 import json
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,6 +14,7 @@ import pytest
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from medsafety.v1.decision_pb2 import MATCHED_BY_SITE_CODE, MATCHED_BY_UNSPECIFIED
 from medsafety.v1.medication_safety_service_pb2 import CheckPrescriptionRequest, CheckPrescriptionResponse
 from medsafety.v1.medication_safety_service_pb2_grpc import MedicationSafetyServiceStub
 from safety_service.engine.check import check
@@ -40,6 +43,40 @@ def test_every_process_decides_the_same(server_process: ServerProcess, request_s
     assert answers[0].decision.alerts
     assert len({each.decision_id for each in answers}) == 3
     assert len({each.alert_ids[0] for each in answers}) == 3
+
+
+def test_a_server_reads_the_codes_of_its_site(server_process: ServerProcess, tmp_path: Path) -> None:
+    (tmp_path / "site.csv").write_text("system,code,rxcui,name\nndc,12345-678-90,828348,\n")
+    request = CheckPrescriptionRequest()
+    request.prescription.medication.codings.add(system="http://hl7.org/fhir/sid/ndc", code="12345-0678-90")
+    answers = {}
+    for name, flags, environment in (
+        ("flag", ("--site-codes", str(tmp_path / "site.csv")), {}),
+        ("variable", (), {"MEDSAFETY_SITE_CODES": str(tmp_path / "site.csv")}),
+        ("none", (), {}),
+    ):
+        with server_process(*flags, **environment) as (_, address), grpc.insecure_channel(address) as channel:
+            answers[name] = MedicationSafetyServiceStub(channel).CheckPrescription(request, timeout=30).decision
+
+    mapped = answers["flag"].resolved_medications[0]
+    assert mapped.matched_by == MATCHED_BY_SITE_CODE
+    assert [each.name for each in mapped.ingredients] == ["cyclobenzaprine"]
+    assert answers["flag"] == answers["variable"]
+    assert answers["none"].resolved_medications[0].matched_by == MATCHED_BY_UNSPECIFIED
+    assert "NDC '12345-0678-90' is not among the site codes" in answers["none"].not_processed[0].reason
+    assert answers["none"].knowledge.digest != answers["flag"].knowledge.digest
+
+
+def test_a_server_does_not_start_with_bad_site_codes(tmp_path: Path) -> None:
+    (tmp_path / "site.csv").write_text("system,code,rxcui,name\nndc,1,0,\nndc,2,,zzyqx\n")
+    command = [sys.executable, "-m", "safety_service", "serve", "--listen", "127.0.0.1:0"]
+    ended = subprocess.run(
+        [*command, "--site-codes", str(tmp_path / "site.csv")], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ended.returncode == 4
+    assert "site.csv:2: rxcui: RxNorm code '0' is not in the dictionary" in ended.stderr
+    assert "site.csv:3: name: 'zzyqx'" in ended.stderr
 
 
 def test_a_year_later_the_decision_is_the_same(knowledge: Knowledge, request_sent: CheckPrescriptionRequest) -> None:

@@ -103,3 +103,9 @@ def share(drugs: Sequence[Taken], key: int, days: range, left: int, right: int, 
             pair |= any(each.classes & left and other.classes & right and i != j for j, other in today)
         most = max(most, len({each.key if each.key >= 0 else -1 - i for i, each in today if each.classes & counted}))
     return Shared(classes, pair, most)
+
+
+def ended(drugs: Sequence[Taken], classes: int, start: int) -> int | None:
+    """Days free of any drug of `classes` between its last day before `start` and `start`; None where there was none."""
+    days = [day for each in drugs if each.classes & classes for day in range(each.start, each.end) if day < start]
+    return start - 1 - max(days) if days else None

@@ -14,7 +14,7 @@ import pytest
 from safety_service.engine import fold
 from safety_service.engine.fold import ENDLESS, IN_CLASS, MAYBE_IN_CLASS, NO, NONE, NOT_IN_CLASS, OPEN, YES
 from safety_service.rules.vocabulary import HIGHEST, LOWEST
-from tests.engine.simulator import Supplied, Taken, Truth, share, simulate
+from tests.engine.simulator import Supplied, Taken, Truth, ended, share, simulate
 
 GAPS = (0, 1, 7, 8, 30)
 OPIOID, BENZODIAZEPINE, COUNTED, OTHER = 1, 2, 4, 8
@@ -147,6 +147,12 @@ def overlapped(state: MutableSequence[int], order: Record, own: int = 1, at: int
     return out
 
 
+def since(state: MutableSequence[int], order: Record, at: int = 0) -> tuple[int, int]:
+    out = [0, 0]
+    fold.since(cast("list[int]", state), at, OPIOID, order.start, out, 0)
+    return out[0], out[1]
+
+
 def truths(line: Timeline) -> tuple[Truth, Truth]:
     """With every supply on file, and with those only that do not begin after the order."""
     relaxants = [(i, each) for i, each in enumerate(line.history) if each.relaxant]
@@ -213,11 +219,20 @@ def check_overlaps(line: Timeline, out: Sequence[int], exact: bool) -> None:
         assert out[fold.COUNT_LOW] == out[fold.COUNT_HIGH]
 
 
+def check_since(line: Timeline, found: tuple[int, int], exact: bool) -> None:
+    truth = ended([each.taken for each in line.history], OPIOID, line.order.start)
+    days = ENDLESS if truth is None else truth
+    assert found[0] <= days <= found[1]
+    if exact:
+        assert found[0] == found[1]
+
+
 def check_exact(rng: Random) -> None:
     line = random_timeline(rng)
     state = folded(line.history, line.gap)
     check_exposure_exact(line, observed(state, line.order, line.gap))
     check_overlaps(line, overlapped(state, line.order), exact=True)
+    check_since(line, since(state, line.order), exact=True)
 
 
 def check_partly_known(rng: Random) -> None:
@@ -225,6 +240,7 @@ def check_partly_known(rng: Random) -> None:
     state = folded(line.history, line.gap)
     check_exposure_bounds(line, observed(state, line.order, line.gap))
     check_overlaps(line, overlapped(state, line.order), exact=False)
+    check_since(line, since(state, line.order), exact=False)
 
 
 def check_known_late(rng: Random) -> None:
@@ -233,6 +249,7 @@ def check_known_late(rng: Random) -> None:
     state = folded(line.history, line.gap)
     check_exposure_bounds(line, observed(state, line.order, line.gap))
     check_overlaps(line, overlapped(state, line.order), exact=known)
+    check_since(line, since(state, line.order), exact=known)
 
 
 def check_small_capacity(rng: Random) -> None:
@@ -240,6 +257,7 @@ def check_small_capacity(rng: Random) -> None:
     state = folded(line.history, line.gap, capacity=rng.randint(1, 3))
     check_exposure_bounds(line, observed(state, line.order, line.gap))
     check_overlaps(line, overlapped(state, line.order), exact=False)
+    check_since(line, since(state, line.order), exact=False)
 
 
 def check_mixed_roles(rng: Random) -> None:
@@ -288,12 +306,16 @@ def test_the_random_search_reaches_what_it_is_for(seed: int) -> None:
         seen["classes open"] += shared[fold.SURE_BITS] != shared[fold.POSSIBLE_BITS]
         seen["classes sure"] += shared[fold.SURE_BITS] != 0
         seen["three at once"] += shared[fold.COUNT_LOW] >= 3
+        fewest, most = since(state, line.order)
+        seen["ended known"] += 0 < fewest == most < ENDLESS
+        seen["ended open"] += fewest != most
         seen["overflow"] += state[fold.OVERFLOW]
         seen["forgotten"] += state[fold.FORGOTTEN_TO] != NONE
     wanted = {
         "late record", "same day", "linked", "in hand", "episode known", "episode bounded", "since known", "since none",
         "class longer than ingredient", "continues 1", "continues 2", "continues 3", "pair 1", "pair 2", "pair 3",
         "classes open", "classes sure", "three at once", "overflow", "forgotten",
+        "ended known", "ended open",
     }  # fmt: skip
     assert {each for each in wanted if seen[each] < 10} == set(), seen
 

@@ -1,16 +1,21 @@
-"""Generated functions against the interpreter, which is the definition: no difference, and planted faults are seen."""
+"""Both generated forms against the interpreter, which is the definition: no difference, and planted faults are seen."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from random import Random
+from types import ModuleType
+from typing import Any, TypeAlias
 
+import numpy as np
 import pytest
 
 from safety_service.engine.check import interpreted
 from safety_service.knowledge.knowledge import Knowledge, Program
 from safety_service.knowledge.load import load_knowledge
+from safety_service.rules import columns as column_generator
 from safety_service.rules import generate as generator
+from safety_service.rules.columns import Both, Column, Either, Rail, Relation, generate_columns, row_masks
 from safety_service.rules.generate import Condition, Masks, generate
 from safety_service.rules.meaning import Truth, meaning
 from safety_service.rules.tree import And, Compare, FactRef, Known, Not, Number, OneOf, Or, Tree
@@ -18,14 +23,33 @@ from safety_service.rules.vocabulary import FACTS, HIGHEST, LOWEST, SLOTS, Type,
 from tests.rules.random_rules import OPERATORS, nodes, random_facts, random_tree
 
 FACT_SETS = 300
-SMALLEST, LARGEST = 1, 63  # conditions of one generated function
+CHUNK = 128  # rows of a table answered at a time here: fewer than there are
+MOST = (40, 63, 140)  # conditions of one generated function: most fit one word of a mask, some need three
+
+
+@pytest.fixture(autouse=True)
+def several_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(column_generator, "ROWS", CHUNK)
+
+
+def by_function(conditions: Sequence[Condition], rows: Sequence[list[int]]) -> list[Masks]:
+    function, _ = generate(conditions, "random")
+    return [function(values) for values in rows]
+
+
+def by_columns(conditions: Sequence[Condition], rows: Sequence[list[int]]) -> list[Masks]:
+    function, _ = generate_columns(conditions, "random")
+    return list(zip(*map(row_masks, function(np.array(rows, np.int32).T)), strict=True))
+
+
+FORMS = {"function": by_function, "columns": by_columns}
 
 
 def random_conditions(rng: Random) -> list[Condition]:
     """The conditions of one function. Neighbours often share `applies`, as the clauses of a rule do."""
     conditions: list[Condition] = []
     applies: Tree | None = None
-    for _ in range(rng.randint(SMALLEST, LARGEST)):
+    for _ in range(rng.randint(1, rng.choice(MOST))):
         if rng.random() < 0.4:
             applies = random_tree(rng, 3) if rng.random() < 0.6 else None
         conditions.append(Condition(random_tree(rng), applies))
@@ -53,20 +77,22 @@ def by_meaning(conditions: list[Condition], values: list[int]) -> tuple[Masks, l
     return (true, unknown, silent), answers
 
 
-def differences(seed: int, trees: int, fact_sets: int) -> Iterator[tuple[list[Condition], list[int], Masks, Masks]]:
-    """Every (conditions, facts, answer, right answer) that differs, over at least `trees` random trees."""
+Difference: TypeAlias = tuple[str, list[Condition], list[int], Masks, Masks]
+
+
+def differences(seed: int, trees: int, fact_sets: int) -> Iterator[Difference]:
+    """Every (form, conditions, facts, answer, right answer) that differs, over at least `trees` random trees."""
     rng = Random(seed)
     done = 0
     while done < trees:
         conditions = random_conditions(rng)
         done += len(conditions)
-        function, _ = generate(conditions, "random")
-        for _ in range(fact_sets):
-            values = random_facts(rng)
-            right, _ = by_meaning(conditions, values)
-            given = function(values)
-            if given != right:
-                yield conditions, values, given, right
+        rows = [random_facts(rng) for _ in range(fact_sets)]
+        right = [by_meaning(conditions, values)[0] for values in rows]
+        for form, answers in FORMS.items():
+            for values, given, wanted in zip(rows, answers(conditions, rows), right, strict=True):
+                if given != wanted:
+                    yield form, conditions, values, given, wanted
 
 
 def test_a_thousand_random_trees(seed: int) -> None:
@@ -123,24 +149,33 @@ def test_the_random_search_reaches_every_kind_of_node_and_every_answer(seed: int
 
 # --- planted faults -------------------------------------------------------------------------------------------------
 
-Rail = Callable[[Tree], str]
-definitely, possibly = generator.definitely, generator.possibly
+RailOf: TypeAlias = Callable[[Tree], Any]  # text in the function, a Rail in columns
+MODULES: dict[str, ModuleType] = {"function": generator, "columns": column_generator}
+RIGHT: dict[str, dict[str, RailOf]] = {
+    form: {name: getattr(module, name) for name in ("definitely", "possibly")} for form, module in MODULES.items()
+}
 
 
-def not_that_keeps_its_rail(right: Rail) -> Rail:
-    return lambda tree: f"not ({generator.possibly(tree.part)})" if isinstance(tree, Not) else right(tree)
+def not_that_keeps_its_rail(form: str, right: RailOf) -> RailOf:
+    def rail(tree: Tree) -> Any:
+        if not isinstance(tree, Not):
+            return right(tree)
+        kept = MODULES[form].possibly(tree.part)
+        return f"not ({kept})" if isinstance(kept, str) else column_generator.opposite(kept)
+
+    return rail
 
 
-def unknown_taken_for_false(right: Rail) -> Rail:
-    return definitely
+def unknown_taken_for_false(form: str, right: RailOf) -> RailOf:
+    return RIGHT[form]["definitely"]
 
 
-def unknown_taken_for_true(right: Rail) -> Rail:
-    return possibly
+def unknown_taken_for_true(form: str, right: RailOf) -> RailOf:
+    return RIGHT[form]["possibly"]
 
 
-def boundary_off_by_one(right: Rail) -> Rail:
-    def rail(tree: Tree) -> str:
+def boundary_off_by_one(form: str, right: RailOf) -> RailOf:
+    def rail(tree: Tree) -> Any:
         match tree:
             case Compare("<", left, other):
                 return right(Compare("<=", left, other))
@@ -149,8 +184,8 @@ def boundary_off_by_one(right: Rail) -> Rail:
     return rail
 
 
-def wrong_constant(right: Rail) -> Rail:
-    def rail(tree: Tree) -> str:
+def wrong_constant(form: str, right: RailOf) -> RailOf:
+    def rail(tree: Tree) -> Any:
         match tree:
             case Compare(operator, FactRef() as fact, Number(value)):
                 return right(Compare(operator, fact, Number(value + 1)))
@@ -159,29 +194,47 @@ def wrong_constant(right: Rail) -> Rail:
     return rail
 
 
-def value_lost_from_a_set(right: Rail) -> Rail:
+def value_lost_from_a_set(form: str, right: RailOf) -> RailOf:
     return lambda tree: right(OneOf(tree.fact, tree.mask & ~2)) if isinstance(tree, OneOf) else right(tree)
 
 
-def and_for_or(right: Rail) -> Rail:
+def and_for_or(form: str, right: RailOf) -> RailOf:
     return lambda tree: right(And(tree.parts)) if isinstance(tree, Or) else right(tree)
 
 
-def known_forgotten(right: Rail) -> Rail:
+def known_forgotten(form: str, right: RailOf) -> RailOf:
     return lambda tree: right(tree.part) if isinstance(tree, Known) else right(tree)
 
 
-def high_end_taken_for_low(right: Rail) -> Rail:
-    def rail(tree: Tree) -> str:
-        text = right(tree)
-        for fact in FACTS.values():
-            if fact.type is Type.NUMBER:
-                text = text.replace(f"v[{SLOTS[fact.name]}]", f"v[{SLOTS[fact.name] + 1}]")
-        return text
+NUMBER_SLOTS = {SLOTS[fact.name] for fact in FACTS.values() if fact.type is Type.NUMBER}
+
+
+def high_end_taken_for_low(form: str, right: RailOf) -> RailOf:
+    def rail(tree: Tree) -> Any:
+        found = right(tree)
+        if not isinstance(found, str):
+            return high(found)
+        for slot in NUMBER_SLOTS:
+            found = found.replace(f"v[{slot}]", f"v[{slot + 1}]")
+        return found
+
+    def high(found: Rail) -> Rail:
+        match found:
+            case Relation(sign, left, other):
+                return Relation(sign, high_end(left), high_end(other))
+            case Both(left_rail, right_rail):
+                return Both(high(left_rail), high(right_rail))
+            case Either(left_rail, right_rail):
+                return Either(high(left_rail), high(right_rail))
+        return found
+
+    def high_end(end: Column | int) -> Column | int:
+        return Column(end.slot + 1) if isinstance(end, Column) and end.slot in NUMBER_SLOTS else end
 
     return rail
 
 
+@pytest.mark.parametrize("form", MODULES)
 @pytest.mark.parametrize(
     ("rails", "fault"),
     [
@@ -200,18 +253,66 @@ def high_end_taken_for_low(right: Rail) -> Rail:
     ],
 )
 def test_planted_faults_are_caught(
-    rails: str, fault: Callable[[Rail], Rail], monkeypatch: pytest.MonkeyPatch, seed: int
+    rails: str, fault: Callable[[str, RailOf], RailOf], form: str, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    for name, right in (("definitely", definitely), ("possibly", possibly)):
+    for name, right in RIGHT[form].items():
         if rails in (name, "both"):
-            monkeypatch.setattr(generator, name, fault(right))
-    assert next(differences(seed, 1_000, 10), None) is not None
+            monkeypatch.setattr(MODULES[form], name, fault(form, right))
+    assert first_to_differ(seed) == form
 
 
-def test_applies_forgotten_is_caught(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    right = generator.python_source
-    monkeypatch.setattr(generator, "python_source", lambda all_: right([Condition(each.when) for each in all_]))
-    assert next(differences(seed, 1_000, 10), None) is not None
+def first_to_differ(seed: int) -> str | None:
+    """The form with a fault; the other has none."""
+    found = next(differences(seed, 1_000, 10), None)
+    return found[0] if found is not None else None
+
+
+@pytest.mark.parametrize(("form", "name"), [("function", "python_source"), ("columns", "_written")])
+def test_applies_forgotten_is_caught(form: str, name: str, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    right = getattr(MODULES[form], name)
+    monkeypatch.setattr(MODULES[form], name, lambda all_: right([Condition(each.when) for each in all_]))
+    assert first_to_differ(seed) == form
+
+
+def test_not_that_leaves_and_as_it_is_is_caught(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    right = column_generator.opposite
+
+    def wrong(rail: Rail) -> Rail:
+        return Both(wrong(rail.left), wrong(rail.right)) if isinstance(rail, Both) else right(rail)
+
+    monkeypatch.setattr(column_generator, "opposite", wrong)
+    assert first_to_differ(seed) == "columns"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("bitwise_xor(", "bitwise_or("),  # true counted as unknown, too
+        ("add(", "copyto("),  # a condition that takes the bit of the next
+        ("[1, ", "[0, "),  # the second word written over the first
+        (", 1] =", ", 2] ="),  # eight conditions in another's place
+    ],
+)
+def test_faults_of_the_text_are_caught(right: str, wrong: str, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    text = column_generator._Writer.text
+
+    def faulty(writer: column_generator._Writer) -> str:
+        lines = text(writer).split("\n")
+        if wrong == "copyto(":
+            lines = [line for line in lines if right not in line]
+        return "\n".join(line.replace(right, wrong) for line in lines)
+
+    monkeypatch.setattr(column_generator._Writer, "text", faulty)
+    assert first_to_differ(seed) == "columns"
+
+
+def test_a_register_given_back_too_soon_is_caught(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    def at_first_use(writer: column_generator._Writer, rail: Rail) -> None:
+        if rail in writer._held:
+            writer.free.append(writer._held[rail])
+
+    monkeypatch.setattr(column_generator._Writer, "_used", at_first_use)
+    assert first_to_differ(seed) == "columns"
 
 
 # --- the programs of the real knowledge -----------------------------------------------------------------------------
@@ -224,7 +325,7 @@ def knowledge() -> Knowledge:
 
 def constants(program: Program) -> dict[str, list[int]]:
     """The numbers each fact is compared with."""
-    found: dict[str, list[int]] = {}
+    found: dict[str, set[int]] = {}
     for live in program.rules:
         trees = [clause.when for clause in live.clauses] + ([] if live.applies is None else [live.applies])
         for tree in trees:
@@ -232,8 +333,8 @@ def constants(program: Program) -> dict[str, list[int]]:
                 if isinstance(node, Compare):
                     for side, other in ((node.left, node.right), (node.right, node.left)):
                         if isinstance(side, FactRef) and isinstance(other, Number):
-                            found.setdefault(side.name, []).append(other.value)
-    return found
+                            found.setdefault(side.name, set()).add(other.value)
+    return {name: sorted(numbers) for name, numbers in found.items()}
 
 
 def facts_near(rng: Random, thresholds: dict[str, list[int]]) -> list[int]:
@@ -244,10 +345,11 @@ def facts_near(rng: Random, thresholds: dict[str, list[int]]) -> list[int]:
         at = SLOTS[name]
         if values[at] == LOWEST and values[at + 1] == HIGHEST:
             continue
-        low, high = sorted(rng.choice(numbers) + rng.choice((-1, 0, 0, 1)) for _ in range(2))
+        one, other = (rng.choice(numbers) + rng.choice((-1, 0, 0, 1)) for _ in range(2))
+        low, high = sorted((one, other))
         drawn = rng.random()
         if drawn < 0.6:
-            low = high
+            low = high = one
         elif drawn < 0.7:
             high = HIGHEST
         values[at], values[at + 1] = low, high
@@ -266,6 +368,10 @@ def programs() -> dict[str, Program]:
     return found
 
 
+def conditions_of(program: Program) -> list[Condition]:
+    return [Condition(clause.when, live.applies) for live in program.rules for clause in live.clauses]
+
+
 def test_every_program_of_the_knowledge(seed: int) -> None:
     found = programs()
     assert len(found) >= 2 * 12 + 1
@@ -273,10 +379,11 @@ def test_every_program_of_the_knowledge(seed: int) -> None:
         thresholds = constants(program)
         rng = Random(f"{seed} {name}")
         true = unknown = 0
-        for _ in range(1_500):
-            values = facts_near(rng, thresholds)
+        rows = [facts_near(rng, thresholds) for _ in range(1_500)]
+        for values, in_columns in zip(rows, by_columns(conditions_of(program), rows), strict=True):
             given = program.answer(values)
             assert given == interpreted(program, values), (name, values)
+            assert given == in_columns, (name, values)
             true |= given[0]
             unknown |= given[1]
         everything = 0
@@ -292,4 +399,7 @@ def test_every_program_with_nothing_known() -> None:
         values = unknown_facts()
         true, unknown, silent = program.answer(values)
         assert (true, unknown, silent) == interpreted(program, values)
-        assert silent == 0, "where nothing is known nothing is known not to apply"
+        assert [(true, unknown, silent)] == by_columns(conditions_of(program), [values])
+        for live in program.rules:
+            asks_known = live.applies is not None and any(isinstance(node, Known) for node in nodes(live.applies))
+            assert asks_known or not silent & live.mask, "where nothing is known nothing is known not to apply"

@@ -75,10 +75,15 @@ def call(*orders: dict[str, Any], hook: str = "order-sign", **members: Any) -> d
     return {"hook": hook, "hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea", "context": context, **members}
 
 
+def alerts_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """All alerts, in the order of the cards."""
+    held = [card["extension"]["org.example.medsafety"] for card in answer["cards"]]
+    return [alert for each in held for alert in each.get("alerts", ())]
+
+
 def rules_of(answer: dict[str, Any]) -> list[str]:
     """The rules that fired, in order."""
-    held = [card["extension"]["org.example.medsafety"] for card in answer["cards"]]
-    return [each["ruleId"] for each in held if "ruleId" in each]
+    return [each["ruleId"] for each in alerts_of(answer)]
 
 
 def decision_of(answer: dict[str, Any], at: int = 0) -> dict[str, Any]:

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from safety_service.domain import Suggestion
+from safety_service.gateway.cards import suggested
 from safety_service.gateway.markdown import plain
-from tests.gateway.calls import call, decision_of, order, rules_of
+from tests.gateway.calls import alerts_of, call, decision_of, order, rules_of
 from tests.gateway.fhir.test_people import FAILED, bundle, condition, lab, statement
 
 KEY = "org.example.medsafety"
+CARD = "0a278227-f6eb-5998-80c7-0ca6f342ccf4"
 COMPLETE = {"medications": None, "dispenses": None, "statements": None, "conditions": None, "allergies": None}
 
 
@@ -37,7 +40,11 @@ def long_course(**members: Any) -> dict[str, Any]:
 
 
 def card_of(answer: dict[str, Any], rule: str) -> dict[str, Any]:
-    return next(each for each in answer["cards"] if each["extension"][KEY].get("ruleId") == rule)
+    return next(
+        card
+        for card in answer["cards"]
+        if rule in [alert["ruleId"] for alert in card["extension"][KEY].get("alerts", ())]
+    )
 
 
 def test_the_card_of_an_alert(answered: Any) -> None:
@@ -52,13 +59,16 @@ def test_the_card_of_an_alert(answered: Any) -> None:
     assert card["source"]["topic"]["code"] == "duration"
     assert card["links"][0]["url"].startswith("https://gateway.example.org/options/")
     urls = [each["url"] for each in card["links"]]
-    assert "https://gateway.example.org/rules/duration.course" in urls
+    (rules,) = [each for each in urls if each.startswith("https://gateway.example.org/rules?ids=")]
+    assert "duration.course" in rules
     assert "https://gateway.example.org/medications/cyclobenzaprine-ir" in urls
     assert all({"code", "system", "display"} <= set(each) for each in card["overrideReasons"])
     told = card["extension"][KEY]
-    assert told["alertId"] == card["uuid"]
     assert told["associated"] == ["MedicationRequest/mr1"]
-    assert (told["severity"], told["durCodes"]) == ("SEVERITY_HIGH", ["MX"])
+    assert told["severity"] == "SEVERITY_HIGH"
+    first = told["alerts"][0]
+    assert first["alertId"] == card["uuid"]
+    assert (first["severity"], first["durCodes"]) == ("SEVERITY_HIGH", ["MX"])
 
 
 def test_the_whole_order_is_corrected(answered: Any) -> None:
@@ -261,9 +271,7 @@ def test_a_type_before_the_patient_id_is_taken_off(answered: Any) -> None:
     body["context"]["patientId"] = "Patient/p1"
     plain_id = answered(call(order()))
     typed = answered(body)
-    fingerprints = [
-        [each["extension"][KEY].get("fingerprint") for each in answer["cards"]] for answer in (plain_id, typed)
-    ]
+    fingerprints = [[each["fingerprint"] for each in alerts_of(answer)] for answer in (plain_id, typed)]
     assert fingerprints[0] == fingerprints[1]
 
 
@@ -315,26 +323,57 @@ def article() -> dict[str, Any]:
 
 
 def test_the_article_case(answered: Any) -> None:
+    """One card of the order and one of the opioid; what several reasons propose is one change of the whole order."""
     answer = answered(article())
-    assert rules_of(answer) == [
-        "duration.course",
-        "hepatic.start-dose",
-        "sedation.opioid",
-        "sedation.safety-critical-task",
-        "pathway.first-line",
-        "sedation.counsel",
+    own, opioid, unchecked = answer["cards"]
+    rules = [[each["ruleId"] for each in card["extension"][KEY].get("alerts", ())] for card in answer["cards"]]
+    assert rules == [
+        [
+            "age.beers-relaxant",
+            "age.ir-elderly-start",
+            "duration.course",
+            "hepatic.start-dose",
+            "sedation.safety-critical-task",
+            "pathway.first-line",
+            "sedation.counsel",
+        ],
+        ["sedation.opioid"],
+        [],
     ]
-    first, second = answer["cards"][:2]
-    labels = [each["label"] for each in first["suggestions"]]
-    assert labels == ["All: refills 1 -> 0; dose 10 -> 5 mg, titrate slowly; consider less often", "refills 1 -> 0"]
-    assert [each.get("isRecommended", False) for each in first["suggestions"]] == [True, False]
-    changed = second["suggestions"][0]["actions"][0]["resource"]
+    assert [each["display"] for each in opioid["extension"][KEY]["partners"]] == ["oxycodone"]
+    assert unchecked["extension"][KEY]["notChecked"] is True
+    (suggestion,) = own["suggestions"]
+    assert suggestion["label"] == "dose 10 -> 5 mg, raise slowly; refills 1 -> 0"
+    assert suggestion["isRecommended"] is True
+    assert "suggestions" not in opioid
+    changed = suggestion["actions"][0]["resource"]
     assert changed["dispenseRequest"]["numberOfRepeatsAllowed"] == 0
     dose = changed["dosageInstruction"][0]["doseAndRate"][0]["doseQuantity"]
     assert dose == {"value": 5, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"}
     assert "quantity" not in changed["dispenseRequest"]  # 42 tablets are not 14 days any more
-    own = second["suggestions"][1]["actions"][0]["resource"]
-    assert own["dispenseRequest"]["numberOfRepeatsAllowed"] == 1
+
+
+def test_nothing_is_said_twice_in_a_card(answered: Any) -> None:
+    detail = answered(article())["cards"][0]["detail"]
+    said = [each for each in detail.split("\n\n") if not each.startswith("**Source:")]
+    assert len(said) == len(set(said))
+    assert "#### High" in detail
+    assert detail.index("#### High") < detail.index("#### Moderate") < detail.index("#### Low")
+    assert detail.count("Cyclobenzaprine hydrochloride tablets, prescribing information") == 1
+
+
+def test_changes_of_other_cards_are_offered_together() -> None:
+    """An update holds the whole order: the second of two would undo the first."""
+    resource = long_course()
+    dose = Suggestion("prescription.dose_quantity", "10", "5", "mg", "dose 10 -> 5 mg")
+    refills = Suggestion("prescription.refills", "1", "0", "", "refills 1 -> 0")
+    made = [suggested(resource, (each,), (dose, refills), CARD) for each in (dose, refills)]
+    assert [[each["label"] for each in some] for some in made] == [
+        ["All: dose 10 -> 5 mg; refills 1 -> 0", "dose 10 -> 5 mg"],
+        ["All: dose 10 -> 5 mg; refills 1 -> 0", "refills 1 -> 0"],
+    ]
+    assert [each.get("isRecommended", False) for each in made[0]] == [True, False]
+    assert made[0][1]["actions"][0]["resource"]["dispenseRequest"]["numberOfRepeatsAllowed"] == 1
 
 
 def test_what_is_stated_wrongly_is_named(client: Any) -> None:

@@ -256,7 +256,7 @@ def test_a_spoilt_table_is_refused_with_its_line(tmp_path: Path) -> None:
     shutil.copytree(DIRECTORY, tmp_path / "names")
     with open(tmp_path / "names" / "synonyms.tsv", "a") as table:
         table.write("asa\taspirin\n")
-    with pytest.raises(ValueError, match=r"synonyms\.tsv:9: 2 columns, 3 wanted"):
+    with pytest.raises(ValueError, match=r"synonyms\.tsv:10: 2 columns, 3 wanted"):
         DrugNames(tmp_path / "names")
     (tmp_path / "names" / "names.tsv.gz").write_bytes(gzip.compress(b"rxcui\tname\n"))
     with pytest.raises(ValueError, match="other columns"):

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from safety_service.domain import Coding, MatchedBy, Medication, ResolvedIngredient
-from safety_service.knowledge.drug_names import RXNORM, DrugNames
+from safety_service.knowledge.drug_names import RXNORM, DrugNames, SiteCode
 from safety_service.knowledge.drug_text import LONGEST_TEXT, read_drug_text
 from safety_service.knowledge.drug_words import phrase, tokens
 from safety_service.knowledge.resolve import ATC, NDC, SNOMED, Resolution, did_you_mean, resolve
@@ -419,7 +419,7 @@ def test_an_atc_code_of_an_unknown_drug_still_tells_the_class() -> None:
         (RXNORM, "8123", "RxNorm code '8123' is not in the dictionary"),  # no source says that it is phenelzine
         (RXNORM, "1187728", "the brand Vasoflex HD, whose ingredients we do not know"),
         (SNOMED, "372666009", "SNOMED CT code '372666009' is not in the dictionary"),  # the class of relaxants
-        (NDC, "12345-678-90", "NDC '12345-678-90' is not in this site's map from NDC to RxNorm"),
+        (NDC, "12345-678-90", "NDC '12345-678-90' is not among the site codes of this service"),
         ("urn:example", "1", "code system 'urn:example' is not one we read"),
         ("", "", "code system '' is not one we read"),
     ],
@@ -445,15 +445,81 @@ def test_an_unknown_code_beside_a_known_name_is_told() -> None:
     assert coded.why_not == ""
 
 
-def test_a_site_may_map_its_own_codes() -> None:
-    medication = Medication((Coding(NDC, "12345-678-90"),))
-    resolution = resolve(names(), medication, {(NDC, "12345-678-90"): "828348"})
-    assert (resolution.matched_by, resolution.matched_on) == (MatchedBy.SITE_CODE, "12345-678-90")
+SITE = "http://hospital.example/formulary"
+
+
+@cache
+def site_names() -> DrugNames:
+    """The dictionary with three codes of a site."""
+    return names().with_site_codes(
+        {
+            (NDC, "12345067890"): SiteCode("828348", ""),
+            (SITE, "CYC-10"): SiteCode("", "cyclobenzaprine 10 mg tablet"),
+            (SITE, "Perc"): SiteCode("", "oxycodone-acetaminophen 5-325 mg tablet"),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("system", "code"),
+    [
+        (NDC, "12345067890"),
+        (NDC, "12345-0678-90"),
+        (NDC, "12345-678-90"),
+        ("ndc", " 12345-678-90 "),
+        ("urn:oid:2.16.840.1.113883.6.69", "12345-678-90"),
+        (SITE, "CYC-10"),
+    ],
+)
+def test_a_site_code_is_read_in_every_form(system: str, code: str) -> None:
+    resolution = resolve(site_names(), Medication((Coding(system, code),)))
+    assert (resolution.matched_by, resolution.matched_on) == (MatchedBy.SITE_CODE, code.strip())
     assert strengths(resolution) == {"cyclobenzaprine": (10_000, "")}
-    assert resolution.rxcui == "828348"
-    stale = resolve(names(), medication, {(NDC, "12345-678-90"): "1"})
-    assert stale.ingredients == ()
-    assert "RxNorm code '1' is not in the dictionary" in stale.unread
+    assert (resolution.form, resolution.route, resolution.release, resolution.rxcui) == (
+        "tablet",
+        "oral",
+        "ir",
+        "828348",
+    )
+    assert resolution.unread == ()
+
+
+@pytest.mark.parametrize(
+    ("system", "code", "because"),
+    [
+        (NDC, "1234567890", "NDC '1234567890' is not among the site codes of this service"),  # which part is short?
+        (NDC, "99999-999-99", "NDC '99999-999-99' is not among the site codes of this service"),
+        (SITE, "cyc-10", f"code 'cyc-10' of '{SITE}' is not among the site codes of this service"),
+        ("http://other.example", "CYC-10", "code system 'http://other.example' is not one we read"),
+    ],
+)
+def test_a_code_that_the_site_has_not_mapped_says_so(system: str, code: str, because: str) -> None:
+    alone = resolve(site_names(), Medication((Coding(system, code),)))
+    assert alone.matched_by is MatchedBy.NONE
+    assert because in alone.unread
+    with_text = resolve(site_names(), Medication((Coding(system, code),), "baclofen 10 mg tablet"))
+    assert with_text.names == ("baclofen",)
+    assert with_text.unread == (because,)
+
+
+def test_a_site_code_goes_before_others_and_is_checked_against_the_text() -> None:
+    both = resolve(site_names(), Medication((Coding(RXNORM, "197391"), Coding(SITE, "CYC-10"))))
+    assert both.matched_by is MatchedBy.SITE_CODE
+    assert both.conflict == "code CYC-10 is cyclobenzaprine; code 197391 is baclofen"
+    text = resolve(site_names(), Medication((Coding(SITE, "CYC-10", "Baclofen 10 mg"),)))
+    assert text.names == ("cyclobenzaprine",)
+    assert text.conflict == "code CYC-10 is cyclobenzaprine; 'Baclofen 10 mg' names baclofen"
+
+
+def test_a_site_code_may_stand_for_a_combination() -> None:
+    resolution = resolve(site_names(), Medication((Coding(SITE, "Perc"),)))
+    assert strengths(resolution) == {"acetaminophen": (325_000, ""), "oxycodone": (5_000, "")}
+
+
+def test_site_codes_leave_the_dictionary_they_are_added_to_alone() -> None:
+    assert (names().site_code_count(), site_names().site_code_count()) == (0, 3)
+    assert resolve(names(), Medication((Coding(SITE, "CYC-10"),))).matched_by is MatchedBy.NONE
+    assert len(names()) == len(site_names())
 
 
 # --- code and text together -------------------------------------------------------------------------------

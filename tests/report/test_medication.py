@@ -29,10 +29,12 @@ def test_every_statement_of_every_line_is_shown_with_value_verb_section_and_sour
         text = shown(knowledge, line.id)
         words = " ".join(text.split())
         for name, said in line.file.statements.items():
-            value = f" = {said.value:g} {said.unit}" if isinstance(said.value, int | float) else ""
+            says = " ".join(said.says.split())
+            unit = "" if said.unit == "1" else f" {said.unit}"  # a count is a bare number
+            value = f" = {said.value:g}{unit} {says}" if isinstance(said.value, int | float) else ""
             assert f"{line.statements[name].severity.name} {name}{value}" in words
             assert f": {said.verb.replace('-', ' ')} · {' '.join(said.section.split())}" in words
-            assert " ".join(said.says.split()) in words
+            assert says in words
             assert knowledge.sources[said.source].url in words
         assert (line.file.review.status == "reviewed") != ("Not reviewed by a named clinician" in words)
         assert all(rule in words for rule in line.file.not_applicable)

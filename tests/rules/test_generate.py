@@ -85,14 +85,22 @@ def test_conditions_that_share_applies_are_silent_together_and_others_are_not() 
     assert answer(*conditions, falls=EITHER, new_start=NO) == (0b100001, 0b010010, 0b001000)
 
 
-def test_as_many_conditions_as_a_signed_64_bit_mask_holds() -> None:
-    assert MOST_CONDITIONS == 63
-    full = (1 << 63) - 1
-    assert answer(*[Condition(TRUE)] * 63) == (full, 0, 0)
-    assert answer(*[Condition(OPEN)] * 63) == (0, full, 0)
-    assert answer(*[Condition(TRUE, FALLS)] * 63, falls=NO) == (0, 0, full)
-    with pytest.raises(ValueError, match=r"some drug: 64 conditions, a mask holds 63"):
-        generate([Condition(TRUE)] * 64, "some drug")
+@pytest.mark.parametrize("count", [63, 64, 65, 127, 200, MOST_CONDITIONS])
+def test_more_conditions_than_a_machine_word_holds(count: int) -> None:
+    full = (1 << count) - 1
+    assert answer(*[Condition(TRUE)] * count) == (full, 0, 0)
+    assert answer(*[Condition(OPEN)] * count) == (0, full, 0)
+    assert answer(*[Condition(TRUE, FALLS)] * count, falls=NO) == (0, 0, full)
+    last = 1 << count - 1
+    assert answer(*[Condition(FALSE)] * (count - 1), Condition(TRUE)) == (last, 0, 0)
+    assert answer(*[Condition(FALSE)] * (count - 1), Condition(OPEN)) == (0, last, 0)
+    assert answer(*[Condition(FALSE)] * (count - 1), Condition(TRUE, FALLS), falls=NO) == (0, 0, last)
+
+
+def test_a_catalogue_that_outgrows_one_function_is_refused() -> None:
+    assert MOST_CONDITIONS >= 200, "the full catalogue needs about 110 for a drug"
+    with pytest.raises(ValueError, match=rf"some drug: {MOST_CONDITIONS + 1} conditions; at most {MOST_CONDITIONS}"):
+        generate([Condition(TRUE)] * (MOST_CONDITIONS + 1), "some drug")
 
 
 @pytest.mark.parametrize(

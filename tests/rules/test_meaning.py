@@ -260,7 +260,7 @@ def test_known_is_whether_the_part_is_surely_true(seed: int) -> None:
 def test_open_facts_are_those_that_would_settle_it(seed: int) -> None:
     rng = Random(seed + 3)
     opened = 0
-    for _ in range(2_000):
+    for _ in range(4_000):
         tree, values = random_tree(rng, 4), random_facts(rng, missing=0.5)
         names = open_facts(tree, values)
         assert bool(names) == (meaning(tree, values) is UNKNOWN)

@@ -217,9 +217,9 @@ def test_every_option_can_be_shown_with_a_link(knowledge: Knowledge) -> None:
         record = encode.encode_care_option(option, knowledge.sources)
 
         assert link.url.startswith("http"), option.id
-        assert (link.name, link.tier, link.certainty) == (record.name, record.tier, record.certainty)
+        assert (link.option_id, link.tier, link.certainty) == (record.id, record.tier, record.certainty)
         assert link.tier != care_pb2.CARE_TIER_UNSPECIFIED
-        assert link.phases
+        assert record.phases
         assert len(record.evidence) == len(option.evidence) > 0
         assert all(each.direction and each.read_as for each in record.evidence)
 

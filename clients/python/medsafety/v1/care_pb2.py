@@ -27,7 +27,7 @@ from medsafety.v1 import common_pb2 as medsafety_dot_v1_dot_common__pb2
 from medsafety.v1 import review_pb2 as medsafety_dot_v1_dot_review__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17medsafety/v1/care.proto\x12\x0cmedsafety.v1\x1a\x16google/type/date.proto\x1a\x19medsafety/v1/common.proto\x1a\x19medsafety/v1/review.proto\"\xa9\x01\n\tCareTried\x12\x11\n\toption_id\x18\x01 \x01(\t\x12%\n\x07\x63odings\x18\x02 \x03(\x0b\x32\x14.medsafety.v1.Coding\x12\x0c\n\x04text\x18\x03 \x01(\t\x12*\n\x07outcome\x18\x04 \x01(\x0e\x32\x19.medsafety.v1.CareOutcome\x12(\n\rdocumented_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\"\xa0\x01\n\x0e\x43\x61reOptionLink\x12\x11\n\toption_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12$\n\x04tier\x18\x03 \x01(\x0e\x32\x16.medsafety.v1.CareTier\x12\'\n\x06phases\x18\x04 \x03(\x0e\x32\x17.medsafety.v1.PainPhase\x12\x11\n\tcertainty\x18\x05 \x01(\t\x12\x0b\n\x03url\x18\x06 \x01(\t\"\xc6\x02\n\nCareOption\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12$\n\x04tier\x18\x04 \x01(\x0e\x32\x16.medsafety.v1.CareTier\x12\'\n\x06phases\x18\x05 \x03(\x0e\x32\x17.medsafety.v1.PainPhase\x12\x16\n\x0e\x65\x66\x66\x65\x63t_on_pain\x18\x06 \x01(\t\x12\x1a\n\x12\x65\x66\x66\x65\x63t_on_function\x18\x07 \x01(\t\x12\x11\n\tcertainty\x18\x08 \x01(\t\x12\x12\n\ncomparator\x18\t \x01(\t\x12,\n\x08\x65vidence\x18\n \x03(\x0b\x32\x1a.medsafety.v1.CareEvidence\x12\x0b\n\x03url\x18\x0b \x01(\t\x12$\n\x06review\x18\x0c \x01(\x0b\x32\x14.medsafety.v1.Review\"\xa3\x02\n\x0c\x43\x61reEvidence\x12\x0c\n\x04\x62ody\x18\x01 \x01(\t\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x11\n\x04year\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x11\n\tdirection\x18\x04 \x01(\t\x12\x10\n\x08strength\x18\x05 \x01(\t\x12\x11\n\tcertainty\x18\x06 \x01(\t\x12\x16\n\x0e\x65\x66\x66\x65\x63t_on_pain\x18\x07 \x01(\t\x12\x1a\n\x12\x65\x66\x66\x65\x63t_on_function\x18\x08 \x01(\t\x12\x12\n\ncomparator\x18\t \x01(\t\x12\'\n\x06phases\x18\n \x03(\x0e\x32\x17.medsafety.v1.PainPhase\x12\x0e\n\x06status\x18\x0b \x01(\t\x12\x0f\n\x07read_as\x18\x0c \x01(\t\x12\x0c\n\x04text\x18\r \x01(\tB\x07\n\x05_year*\xac\x01\n\x0b\x43\x61reOutcome\x12\x1c\n\x18\x43\x41RE_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41RE_OUTCOME_PLANNED\x10\x01\x12\x18\n\x14\x43\x41RE_OUTCOME_ONGOING\x10\x02\x12\x17\n\x13\x43\x41RE_OUTCOME_HELPED\x10\x03\x12\x17\n\x13\x43\x41RE_OUTCOME_FAILED\x10\x04\x12\x19\n\x15\x43\x41RE_OUTCOME_DECLINED\x10\x05*\x92\x01\n\x08\x43\x61reTier\x12\x19\n\x15\x43\x41RE_TIER_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41RE_TIER_FIRST_LINE\x10\x01\x12\x15\n\x11\x43\x41RE_TIER_ADJUNCT\x10\x02\x12\x1f\n\x1b\x43\x41RE_TIER_MULTIDISCIPLINARY\x10\x03\x12\x19\n\x15\x43\x41RE_TIER_NOT_HELPFUL\x10\x04*n\n\tPainPhase\x12\x1a\n\x16PAIN_PHASE_UNSPECIFIED\x10\x00\x12\x14\n\x10PAIN_PHASE_ACUTE\x10\x01\x12\x17\n\x13PAIN_PHASE_SUBACUTE\x10\x02\x12\x16\n\x12PAIN_PHASE_CHRONIC\x10\x03\x42\x1cP\x01Z\x18medsafety/v1;medsafetyv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17medsafety/v1/care.proto\x12\x0cmedsafety.v1\x1a\x16google/type/date.proto\x1a\x19medsafety/v1/common.proto\x1a\x19medsafety/v1/review.proto\"\xa9\x01\n\tCareTried\x12\x11\n\toption_id\x18\x01 \x01(\t\x12%\n\x07\x63odings\x18\x02 \x03(\x0b\x32\x14.medsafety.v1.Coding\x12\x0c\n\x04text\x18\x03 \x01(\t\x12*\n\x07outcome\x18\x04 \x01(\x0e\x32\x19.medsafety.v1.CareOutcome\x12(\n\rdocumented_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\"\xa8\x01\n\x0e\x43\x61reOptionLink\x12\x11\n\toption_id\x18\x01 \x01(\t\x12\x10\n\x04name\x18\x02 \x01(\tB\x02\x18\x01\x12$\n\x04tier\x18\x03 \x01(\x0e\x32\x16.medsafety.v1.CareTier\x12+\n\x06phases\x18\x04 \x03(\x0e\x32\x17.medsafety.v1.PainPhaseB\x02\x18\x01\x12\x11\n\tcertainty\x18\x05 \x01(\t\x12\x0b\n\x03url\x18\x06 \x01(\t\"\xc6\x02\n\nCareOption\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12$\n\x04tier\x18\x04 \x01(\x0e\x32\x16.medsafety.v1.CareTier\x12\'\n\x06phases\x18\x05 \x03(\x0e\x32\x17.medsafety.v1.PainPhase\x12\x16\n\x0e\x65\x66\x66\x65\x63t_on_pain\x18\x06 \x01(\t\x12\x1a\n\x12\x65\x66\x66\x65\x63t_on_function\x18\x07 \x01(\t\x12\x11\n\tcertainty\x18\x08 \x01(\t\x12\x12\n\ncomparator\x18\t \x01(\t\x12,\n\x08\x65vidence\x18\n \x03(\x0b\x32\x1a.medsafety.v1.CareEvidence\x12\x0b\n\x03url\x18\x0b \x01(\t\x12$\n\x06review\x18\x0c \x01(\x0b\x32\x14.medsafety.v1.Review\"\xa3\x02\n\x0c\x43\x61reEvidence\x12\x0c\n\x04\x62ody\x18\x01 \x01(\t\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x11\n\x04year\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x11\n\tdirection\x18\x04 \x01(\t\x12\x10\n\x08strength\x18\x05 \x01(\t\x12\x11\n\tcertainty\x18\x06 \x01(\t\x12\x16\n\x0e\x65\x66\x66\x65\x63t_on_pain\x18\x07 \x01(\t\x12\x1a\n\x12\x65\x66\x66\x65\x63t_on_function\x18\x08 \x01(\t\x12\x12\n\ncomparator\x18\t \x01(\t\x12\'\n\x06phases\x18\n \x03(\x0e\x32\x17.medsafety.v1.PainPhase\x12\x0e\n\x06status\x18\x0b \x01(\t\x12\x0f\n\x07read_as\x18\x0c \x01(\t\x12\x0c\n\x04text\x18\r \x01(\tB\x07\n\x05_year*\xac\x01\n\x0b\x43\x61reOutcome\x12\x1c\n\x18\x43\x41RE_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41RE_OUTCOME_PLANNED\x10\x01\x12\x18\n\x14\x43\x41RE_OUTCOME_ONGOING\x10\x02\x12\x17\n\x13\x43\x41RE_OUTCOME_HELPED\x10\x03\x12\x17\n\x13\x43\x41RE_OUTCOME_FAILED\x10\x04\x12\x19\n\x15\x43\x41RE_OUTCOME_DECLINED\x10\x05*\x92\x01\n\x08\x43\x61reTier\x12\x19\n\x15\x43\x41RE_TIER_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41RE_TIER_FIRST_LINE\x10\x01\x12\x15\n\x11\x43\x41RE_TIER_ADJUNCT\x10\x02\x12\x1f\n\x1b\x43\x41RE_TIER_MULTIDISCIPLINARY\x10\x03\x12\x19\n\x15\x43\x41RE_TIER_NOT_HELPFUL\x10\x04*n\n\tPainPhase\x12\x1a\n\x16PAIN_PHASE_UNSPECIFIED\x10\x00\x12\x14\n\x10PAIN_PHASE_ACUTE\x10\x01\x12\x17\n\x13PAIN_PHASE_SUBACUTE\x10\x02\x12\x16\n\x12PAIN_PHASE_CHRONIC\x10\x03\x42\x1cP\x01Z\x18medsafety/v1;medsafetyv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,18 +35,22 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'medsafety.v1.care_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'P\001Z\030medsafety/v1;medsafetyv1'
-  _globals['_CAREOUTCOME']._serialized_start=1078
-  _globals['_CAREOUTCOME']._serialized_end=1250
-  _globals['_CARETIER']._serialized_start=1253
-  _globals['_CARETIER']._serialized_end=1399
-  _globals['_PAINPHASE']._serialized_start=1401
-  _globals['_PAINPHASE']._serialized_end=1511
+  _globals['_CAREOPTIONLINK'].fields_by_name['name']._loaded_options = None
+  _globals['_CAREOPTIONLINK'].fields_by_name['name']._serialized_options = b'\030\001'
+  _globals['_CAREOPTIONLINK'].fields_by_name['phases']._loaded_options = None
+  _globals['_CAREOPTIONLINK'].fields_by_name['phases']._serialized_options = b'\030\001'
+  _globals['_CAREOUTCOME']._serialized_start=1086
+  _globals['_CAREOUTCOME']._serialized_end=1258
+  _globals['_CARETIER']._serialized_start=1261
+  _globals['_CARETIER']._serialized_end=1407
+  _globals['_PAINPHASE']._serialized_start=1409
+  _globals['_PAINPHASE']._serialized_end=1519
   _globals['_CARETRIED']._serialized_start=120
   _globals['_CARETRIED']._serialized_end=289
   _globals['_CAREOPTIONLINK']._serialized_start=292
-  _globals['_CAREOPTIONLINK']._serialized_end=452
-  _globals['_CAREOPTION']._serialized_start=455
-  _globals['_CAREOPTION']._serialized_end=781
-  _globals['_CAREEVIDENCE']._serialized_start=784
-  _globals['_CAREEVIDENCE']._serialized_end=1075
+  _globals['_CAREOPTIONLINK']._serialized_end=460
+  _globals['_CAREOPTION']._serialized_start=463
+  _globals['_CAREOPTION']._serialized_end=789
+  _globals['_CAREEVIDENCE']._serialized_start=792
+  _globals['_CAREEVIDENCE']._serialized_end=1083
 # @@protoc_insertion_point(module_scope)

@@ -20,6 +20,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class _CareOutcome:
@@ -176,8 +181,16 @@ class CareOptionLink(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     option_id: _builtins.str
     """Id of the option; `decision.care_options` and GetCareOption have the record. Always set."""
-    name: _builtins.str
-    """Short name for people. Always set."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def name(self) -> _builtins.str:
+        """Not sent any more: the record in `decision.care_options` has it, once for all alerts."""
+
+    @name.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def name(self, value: _builtins.str) -> None:
+        """Not sent any more: the record in `decision.care_options` has it, once for all alerts."""
+
     tier: Global___CareTier.ValueType
     """Step of the pathway. Always set."""
     certainty: _builtins.str
@@ -187,8 +200,9 @@ class CareOptionLink(_message.Message):
     url: _builtins.str
     """Stable address of a page on the option. Empty: there is none."""
     @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def phases(self) -> _containers.RepeatedScalarFieldContainer[Global___PainPhase.ValueType]:
-        """Phases of back pain that the evidence covers; to be shown where the patient's phase is not known. Always set."""
+        """Not sent any more: the record in `decision.care_options` has them, once for all alerts."""
 
     def __init__(
         self,

@@ -269,6 +269,7 @@ class Decision(_message.Message):
     COUNTS_FIELD_NUMBER: _builtins.int
     ENGINE_VERSION_FIELD_NUMBER: _builtins.int
     CONFLICTS_FIELD_NUMBER: _builtins.int
+    CARDS_FIELD_NUMBER: _builtins.int
     overall: Global___Overall.ValueType
     """The answer in one word. Always set."""
     highest_severity: _common_pb2.Severity.ValueType
@@ -345,6 +346,12 @@ class Decision(_message.Message):
     def conflicts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Statements in the request that contradict each other, and which was used. Empty: none."""
 
+    @_builtins.property
+    def cards(self) -> _containers.RepeatedCompositeFieldContainer[Global___Card]:
+        """The alerts merged for people: one card for the order itself and one for each partner, nothing said twice. Every
+        alert is a reason of exactly one card. Empty: there is no alert. FULL only.
+        """
+
     def __init__(
         self,
         *,
@@ -366,14 +373,105 @@ class Decision(_message.Message):
         counts: Global___CheckCounts | None = ...,
         engine_version: _builtins.str = ...,
         conflicts: _abc.Iterable[_builtins.str] | None = ...,
+        cards: _abc.Iterable[Global___Card] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "care_pathway", b"care_pathway", "counts", b"counts", "knowledge", b"knowledge", "normalized_order", b"normalized_order", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "as_of", b"as_of", "care_option_ids", b"care_option_ids", "care_options", b"care_options", "care_pathway", b"care_pathway", "checks", b"checks", "complete", b"complete", "conflicts", b"conflicts", "counts", b"counts", "engine_version", b"engine_version", "highest_severity", b"highest_severity", "knowledge", b"knowledge", "normalized_order", b"normalized_order", "not_processed", b"not_processed", "overall", b"overall", "policy", b"policy", "resolved_medications", b"resolved_medications", "suppressed", b"suppressed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "as_of", b"as_of", "cards", b"cards", "care_option_ids", b"care_option_ids", "care_options", b"care_options", "care_pathway", b"care_pathway", "checks", b"checks", "complete", b"complete", "conflicts", b"conflicts", "counts", b"counts", "engine_version", b"engine_version", "highest_severity", b"highest_severity", "knowledge", b"knowledge", "normalized_order", b"normalized_order", "not_processed", b"not_processed", "overall", b"overall", "policy", b"policy", "resolved_medications", b"resolved_medications", "suppressed", b"suppressed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
+
+@_typing.final
+class Card(_message.Message):
+    """Alerts that belong together on a screen."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    INDICATOR_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    PARTNERS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    severity: _common_pb2.Severity.ValueType
+    """The greatest severity of its reasons. Always set."""
+    indicator: Global___Indicator.ValueType
+    """How it may be shown. Always set."""
+    title: _builtins.str
+    """Title of its most severe reason, at most 139 characters. Always set."""
+    @_builtins.property
+    def partners(self) -> _containers.RepeatedCompositeFieldContainer[Global___Implicated]:
+        """The other drugs it is about. Empty: it is about the order itself."""
+
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___CardReason]:
+        """Its alerts, most severe first. Never empty."""
+
+    @_builtins.property
+    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Suggestion]:
+        """The changes to the order that would settle its reasons, each field once. Empty: none is proposed."""
+
+    def __init__(
+        self,
+        *,
+        severity: _common_pb2.Severity.ValueType = ...,
+        indicator: Global___Indicator.ValueType = ...,
+        title: _builtins.str = ...,
+        partners: _abc.Iterable[Global___Implicated] | None = ...,
+        reasons: _abc.Iterable[Global___CardReason] | None = ...,
+        suggestions: _abc.Iterable[Global___Suggestion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["indicator", b"indicator", "partners", b"partners", "reasons", b"reasons", "severity", b"severity", "suggestions", b"suggestions", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Card: _TypeAlias = Card  # noqa: Y015
+
+@_typing.final
+class CardReason(_message.Message):
+    """An alert as a reason of a card."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    RULE_ID_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    fingerprint: _builtins.str
+    """Fingerprint of the alert; finds it in `alerts`. Always set."""
+    rule_id: _builtins.str
+    """The rule that fired. Always set."""
+    severity: _common_pb2.Severity.ValueType
+    """Severity of the alert. Always set."""
+    title: _builtins.str
+    """Title of the alert. Always set."""
+    text: _builtins.str
+    """What was found, without the sentences that an earlier reason of the card has said. Empty: all was said."""
+    action: _builtins.str
+    """What to do, without what an earlier reason has said. Empty: nothing more."""
+    def __init__(
+        self,
+        *,
+        fingerprint: _builtins.str = ...,
+        rule_id: _builtins.str = ...,
+        severity: _common_pb2.Severity.ValueType = ...,
+        title: _builtins.str = ...,
+        text: _builtins.str = ...,
+        action: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "fingerprint", b"fingerprint", "rule_id", b"rule_id", "severity", b"severity", "text", b"text", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CardReason: _TypeAlias = CardReason  # noqa: Y015
 
 @_typing.final
 class CheckCounts(_message.Message):
@@ -446,6 +544,7 @@ class Alert(_message.Message):
     INDICATOR_FIELD_NUMBER: _builtins.int
     DETECTED_ISSUE_SEVERITY_FIELD_NUMBER: _builtins.int
     CLINICAL_SIGNIFICANCE_FIELD_NUMBER: _builtins.int
+    PATIENT_TEXT_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.str
     """Recognises the same alert in a later check of the same patient: a keyed hash of patient, rule, ingredient, content
     of the order and what else is implicated. Send it in `prior_overrides` once it was overridden. Always set.
@@ -478,6 +577,8 @@ class Alert(_message.Message):
     """Severity of the DetectedIssue. Always set."""
     clinical_significance: _builtins.int
     """NCPDP clinical significance (field 528-FS): 1 major, 2 moderate, 3 minor. Always set."""
+    patient_text: _builtins.str
+    """What to tell the patient, in plain words. Empty: nothing that concerns the patient alone. FULL only."""
     @_builtins.property
     def facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FactUsed]:
         """The facts that fired the rule. Empty when it fires for want of knowledge (counselling of what may be a new start)."""
@@ -510,11 +611,13 @@ class Alert(_message.Message):
 
     @_builtins.property
     def dur_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """NCPDP reason for service codes (field 439-E4), most fitting first ("MX"). Empty: none fits."""
+        """NCPDP reason for service codes (field 439-E4), most fitting first ("MX"). Empty: none fits. FULL only; GetRule has
+        them too.
+        """
 
     @_builtins.property
     def act_codes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Coding]:
-        """HL7 v3-ActCode codes for DetectedIssue.code, most fitting first. Empty: none fits."""
+        """HL7 v3-ActCode codes for DetectedIssue.code, most fitting first. Empty: none fits. FULL only; GetRule has them too."""
 
     def __init__(
         self,
@@ -542,10 +645,11 @@ class Alert(_message.Message):
         indicator: Global___Indicator.ValueType = ...,
         detected_issue_severity: Global___DetectedIssueSeverity.ValueType = ...,
         clinical_significance: _builtins.int = ...,
+        patient_text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["act_codes", b"act_codes", "action", b"action", "care_options", b"care_options", "citations", b"citations", "clinical_significance", b"clinical_significance", "computation", b"computation", "detected_issue_severity", b"detected_issue_severity", "dur_codes", b"dur_codes", "facts", b"facts", "fingerprint", b"fingerprint", "implicated", b"implicated", "indicator", b"indicator", "kind", b"kind", "message", b"message", "missing", b"missing", "pathway_step", b"pathway_step", "rule_id", b"rule_id", "rule_version", b"rule_version", "severity", b"severity", "subject", b"subject", "suggestions", b"suggestions", "thresholds", b"thresholds", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act_codes", b"act_codes", "action", b"action", "care_options", b"care_options", "citations", b"citations", "clinical_significance", b"clinical_significance", "computation", b"computation", "detected_issue_severity", b"detected_issue_severity", "dur_codes", b"dur_codes", "facts", b"facts", "fingerprint", b"fingerprint", "implicated", b"implicated", "indicator", b"indicator", "kind", b"kind", "message", b"message", "missing", b"missing", "pathway_step", b"pathway_step", "patient_text", b"patient_text", "rule_id", b"rule_id", "rule_version", b"rule_version", "severity", b"severity", "subject", b"subject", "suggestions", b"suggestions", "thresholds", b"thresholds", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

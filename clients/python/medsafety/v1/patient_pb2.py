@@ -29,7 +29,7 @@ from medsafety.v1 import condition_pb2 as medsafety_dot_v1_dot_condition__pb2
 from medsafety.v1 import medication_pb2 as medsafety_dot_v1_dot_medication__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amedsafety/v1/patient.proto\x12\x0cmedsafety.v1\x1a\x16google/type/date.proto\x1a\x17medsafety/v1/care.proto\x1a\x19medsafety/v1/common.proto\x1a\x1cmedsafety/v1/condition.proto\x1a\x1dmedsafety/v1/medication.proto\"\xfc\x04\n\x07Patient\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\nbirth_date\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12\x16\n\tage_years\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1e\n\x03sex\x18\x04 \x01(\x0e\x32\x11.medsafety.v1.Sex\x12&\n\x08pregnant\x18\x05 \x01(\x0e\x32\x14.medsafety.v1.Answer\x12\'\n\tlactating\x18\x06 \x01(\x0e\x32\x14.medsafety.v1.Answer\x12&\n\x07hepatic\x18\x07 \x01(\x0b\x32\x15.medsafety.v1.Hepatic\x12\"\n\x05renal\x18\x08 \x01(\x0b\x32\x13.medsafety.v1.Renal\x12/\n\nconditions\x18\t \x01(\x0b\x32\x1b.medsafety.v1.ConditionList\x12\x37\n\x0bmedications\x18\n \x01(\x0b\x32\".medsafety.v1.MedicationRecordList\x12,\n\tallergies\x18\x0b \x01(\x0b\x32\x19.medsafety.v1.AllergyList\x12)\n\x0b\x61lcohol_use\x18\x0c \x01(\x0e\x32\x14.medsafety.v1.Answer\x12:\n\x1c\x64rives_or_operates_machinery\x18\r \x01(\x0e\x32\x14.medsafety.v1.Answer\x12#\n\x05\x66\x61lls\x18\x0e \x01(\x0e\x32\x14.medsafety.v1.Answer\x12\x37\n\x12\x63\x61re_options_tried\x18\x0f \x01(\x0b\x32\x1b.medsafety.v1.CareTriedListB\x0c\n\n_age_years\"i\n\rConditionList\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.medsafety.v1.Condition\x12\x30\n\x0c\x63ompleteness\x18\x02 \x01(\x0e\x32\x1a.medsafety.v1.Completeness\"w\n\x14MedicationRecordList\x12-\n\x05items\x18\x01 \x03(\x0b\x32\x1e.medsafety.v1.MedicationRecord\x12\x30\n\x0c\x63ompleteness\x18\x02 \x01(\x0e\x32\x1a.medsafety.v1.Completeness\"e\n\x0b\x41llergyList\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.medsafety.v1.Allergy\x12\x30\n\x0c\x63ompleteness\x18\x02 \x01(\x0e\x32\x1a.medsafety.v1.Completeness\"i\n\rCareTriedList\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.medsafety.v1.CareTried\x12\x30\n\x0c\x63ompleteness\x18\x02 \x01(\x0e\x32\x1a.medsafety.v1.Completeness\"i\n\rLabResultList\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.medsafety.v1.LabResult\x12\x30\n\x0c\x63ompleteness\x18\x02 \x01(\x0e\x32\x1a.medsafety.v1.Completeness\"\x89\x05\n\x10MedicationRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12,\n\nmedication\x18\x02 \x01(\x0b\x32\x18.medsafety.v1.Medication\x12/\n\rdose_quantity\x18\x03 \x01(\x0b\x32\x16.medsafety.v1.QuantityH\x00\x12-\n\ndose_range\x18\x04 \x01(\x0b\x32\x17.medsafety.v1.DoseRangeH\x00\x12*\n\tfrequency\x18\x05 \x01(\x0b\x32\x17.medsafety.v1.Frequency\x12\'\n\tas_needed\x18\x06 \x01(\x0e\x32\x14.medsafety.v1.Answer\x12#\n\x08known_on\x18\x07 \x01(\x0b\x32\x11.google.type.Date\x12%\n\nstart_date\x18\x08 \x01(\x0b\x32\x11.google.type.Date\x12\x18\n\x0b\x64\x61ys_supply\x18\t \x01(\x05H\x01\x88\x01\x01\x12\x14\n\x07refills\x18\n \x01(\x05H\x02\x88\x01\x01\x12(\n\x08quantity\x18\x0b \x01(\x0b\x32\x16.medsafety.v1.Quantity\x12,\n\x0bindications\x18\x0c \x03(\x0b\x32\x17.medsafety.v1.Condition\x12*\n\x06status\x18\r \x01(\x0e\x32\x1a.medsafety.v1.RecordStatus\x12&\n\x04kind\x18\x0e \x01(\x0e\x32\x18.medsafety.v1.RecordKind\x12#\n\x08\x65nd_date\x18\x0f \x01(\x0b\x32\x11.google.type.Date\x12\x15\n\rprescriber_id\x18\x10 \x01(\tB\x06\n\x04\x64oseB\x0e\n\x0c_days_supplyB\n\n\x08_refills\"\xca\x01\n\x07Hepatic\x12)\n\x05grade\x18\x01 \x01(\x0e\x32\x1a.medsafety.v1.HepaticGrade\x12\x36\n\x10\x63hild_pugh_class\x18\x02 \x01(\x0e\x32\x1c.medsafety.v1.ChildPughClass\x12\x31\n\nchild_pugh\x18\x03 \x01(\x0b\x32\x1d.medsafety.v1.ChildPughInputs\x12)\n\x04labs\x18\x04 \x01(\x0b\x32\x1b.medsafety.v1.LabResultList\"\xdd\x01\n\x0f\x43hildPughInputs\x12)\n\tbilirubin\x18\x01 \x01(\x0b\x32\x16.medsafety.v1.Quantity\x12\'\n\x07\x61lbumin\x18\x02 \x01(\x0b\x32\x16.medsafety.v1.Quantity\x12\x10\n\x03inr\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12&\n\x07\x61scites\x18\x04 \x01(\x0e\x32\x15.medsafety.v1.Ascites\x12\x34\n\x0e\x65ncephalopathy\x18\x05 \x01(\x0e\x32\x1c.medsafety.v1.EncephalopathyB\x06\n\x04_inr\"\xba\x01\n\tLabResult\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04test\x18\x02 \x01(\x0e\x32\x17.medsafety.v1.LiverTest\x12%\n\x05value\x18\x03 \x01(\x0b\x32\x16.medsafety.v1.Quantity\x12+\n\x0bupper_limit\x18\x04 \x01(\x0b\x32\x16.medsafety.v1.Quantity\x12&\n\x0bresulted_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\"g\n\x05Renal\x12\x11\n\x04\x65gfr\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04\x63rcl\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12&\n\x08\x64ialysis\x18\x03 \x01(\x0e\x32\x14.medsafety.v1.AnswerB\x07\n\x05_egfrB\x07\n\x05_crcl\"q\n\x07\x41llergy\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\tsubstance\x18\x02 \x01(\x0b\x32\x18.medsafety.v1.Medication\x12-\n\x06status\x18\x03 \x01(\x0e\x32\x1d.medsafety.v1.ConditionStatus*G\n\x03Sex\x12\x13\n\x0fSEX_UNSPECIFIED\x10\x00\x12\x0e\n\nSEX_FEMALE\x10\x01\x12\x0c\n\x08SEX_MALE\x10\x02\x12\r\n\tSEX_OTHER\x10\x03*\x93\x01\n\x0cHepaticGrade\x12\x1d\n\x19HEPATIC_GRADE_UNSPECIFIED\x10\x00\x12\x16\n\x12HEPATIC_GRADE_NONE\x10\x01\x12\x16\n\x12HEPATIC_GRADE_MILD\x10\x02\x12\x1a\n\x16HEPATIC_GRADE_MODERATE\x10\x03\x12\x18\n\x14HEPATIC_GRADE_SEVERE\x10\x04*z\n\x0e\x43hildPughClass\x12 \n\x1c\x43HILD_PUGH_CLASS_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43HILD_PUGH_CLASS_A\x10\x01\x12\x16\n\x12\x43HILD_PUGH_CLASS_B\x10\x02\x12\x16\n\x12\x43HILD_PUGH_CLASS_C\x10\x03*h\n\x07\x41scites\x12\x17\n\x13\x41SCITES_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41SCITES_NONE\x10\x01\x12\x12\n\x0e\x41SCITES_SLIGHT\x10\x02\x12\x1e\n\x1a\x41SCITES_MODERATE_TO_SEVERE\x10\x03*\x85\x01\n\x0e\x45ncephalopathy\x12\x1e\n\x1a\x45NCEPHALOPATHY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45NCEPHALOPATHY_NONE\x10\x01\x12\x1c\n\x18\x45NCEPHALOPATHY_GRADE_1_2\x10\x02\x12\x1c\n\x18\x45NCEPHALOPATHY_GRADE_3_4\x10\x03*}\n\tLiverTest\x12\x1a\n\x16LIVER_TEST_UNSPECIFIED\x10\x00\x12\x12\n\x0eLIVER_TEST_ALT\x10\x01\x12\x12\n\x0eLIVER_TEST_AST\x10\x02\x12\x12\n\x0eLIVER_TEST_ALP\x10\x03\x12\x18\n\x14LIVER_TEST_BILIRUBIN\x10\x04*\xbe\x01\n\x0cRecordStatus\x12\x1d\n\x19RECORD_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14RECORD_STATUS_ACTIVE\x10\x01\x12\x1b\n\x17RECORD_STATUS_COMPLETED\x10\x02\x12\x19\n\x15RECORD_STATUS_STOPPED\x10\x03\x12\"\n\x1eRECORD_STATUS_ENTERED_IN_ERROR\x10\x04\x12\x19\n\x15RECORD_STATUS_PLANNED\x10\x05\x42\x1cP\x01Z\x18medsafety/v1;medsafetyv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amedsafety/v1/patient.proto\x12\x0cmedsafety.v1\x1a\x16google/type/date.proto\x1a\x17medsafety/v1/care.proto\x1a\x19medsafety/v1/common.proto\x1a\x1cmedsafety/v1/condition.proto\x1a\x1dmedsafety/v1/medication.proto\"\xe9\x05\n\x07Patient\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\nbirth_date\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12\x16\n\tage_years\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1e\n\x03sex\x18\x04 \x01(\x0e\x32\x11.medsafety.v1.Sex\x12&\n\x08pregnant\x18\x05 \x01(\x0e\x32\x14.medsafety.v1.Answer\x12\'\n\tlactating\x18\x06 \x01(\x0e\x32\x14.medsafety.v1.Answer\x12&\n\x07hepatic\x18\x07 \x01(\x0b\x32\x15.medsafety.v1.Hepatic\x12\"\n\x05renal\x18\x08 \x01(\x0b\x32\x13.medsafety.v1.Renal\x12/\n\nconditions\x18\t \x01(\x0b\x32\x1b.medsafety.v1.ConditionList\x12\x37\n\x0bmedications\x18\n \x01(\x0b\x32\".medsafety.v1.MedicationRecordList\x12,\n\tallergies\x18\x0b \x01(\x0b\x32\x19.medsafety.v1.AllergyList\x12)\n\x0b\x61lcohol_use\x18\x0c \x01(\x0e\x32\x14.medsafety.v1.Answer\x12:\n\x1c\x64rives_or_operates_machinery\x18\r \x01(\x0e\x32\x14.medsafety.v1.Answer\x12#\n\x05\x66\x61lls\x18\x0e \x01(\x0e\x32\x14.medsafety.v1.Answer\x12\x37\n\x12\x63\x61re_options_tried\x18\x0f \x01(\x0b\x32\x1b.medsafety.v1.CareTriedList\x12<\n\x1espasticity_needed_for_function\x18\x10 \x01(\x0e\x32\x14.medsafety.v1.Answer\x12-\n\x0f\x63yp2c19_reduced\x18\x11 \x01(\x0e\x32\x14.medsafety.v1.AnswerB\x0c\n\n_age_years\"i\n\rConditionList\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.medsafety.v1.Condition\x12\x30\n\x0c\x63ompleteness\x18\x02 \x01(\x0e\x32\x1a.medsafety.v1.Completeness\"w\n\x14MedicationRecordList\x12-\n\x05items\x18\x01 \x03(\x0b\x32\x1e.medsafety.v1.MedicationRecord\x12\x30\n\x0c\x63ompleteness\x18\x02 \x01(\x0e\x32\x1a.medsafety.v1.Completeness\"e\n\x0b\x41llergyList\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.medsafety.v1.Allergy\x12\x30\n\x0c\x63ompleteness\x18\x02 \x01(\x0e\x32\x1a.medsafety.v1.Completeness\"i\n\rCareTriedList\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.medsafety.v1.CareTried\x12\x30\n\x0c\x63ompleteness\x18\x02 \x01(\x0e\x32\x1a.medsafety.v1.Completeness\"i\n\rLabResultList\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.medsafety.v1.LabResult\x12\x30\n\x0c\x63ompleteness\x18\x02 \x01(\x0e\x32\x1a.medsafety.v1.Completeness\"\x89\x05\n\x10MedicationRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12,\n\nmedication\x18\x02 \x01(\x0b\x32\x18.medsafety.v1.Medication\x12/\n\rdose_quantity\x18\x03 \x01(\x0b\x32\x16.medsafety.v1.QuantityH\x00\x12-\n\ndose_range\x18\x04 \x01(\x0b\x32\x17.medsafety.v1.DoseRangeH\x00\x12*\n\tfrequency\x18\x05 \x01(\x0b\x32\x17.medsafety.v1.Frequency\x12\'\n\tas_needed\x18\x06 \x01(\x0e\x32\x14.medsafety.v1.Answer\x12#\n\x08known_on\x18\x07 \x01(\x0b\x32\x11.google.type.Date\x12%\n\nstart_date\x18\x08 \x01(\x0b\x32\x11.google.type.Date\x12\x18\n\x0b\x64\x61ys_supply\x18\t \x01(\x05H\x01\x88\x01\x01\x12\x14\n\x07refills\x18\n \x01(\x05H\x02\x88\x01\x01\x12(\n\x08quantity\x18\x0b \x01(\x0b\x32\x16.medsafety.v1.Quantity\x12,\n\x0bindications\x18\x0c \x03(\x0b\x32\x17.medsafety.v1.Condition\x12*\n\x06status\x18\r \x01(\x0e\x32\x1a.medsafety.v1.RecordStatus\x12&\n\x04kind\x18\x0e \x01(\x0e\x32\x18.medsafety.v1.RecordKind\x12#\n\x08\x65nd_date\x18\x0f \x01(\x0b\x32\x11.google.type.Date\x12\x15\n\rprescriber_id\x18\x10 \x01(\tB\x06\n\x04\x64oseB\x0e\n\x0c_days_supplyB\n\n\x08_refills\"\xca\x01\n\x07Hepatic\x12)\n\x05grade\x18\x01 \x01(\x0e\x32\x1a.medsafety.v1.HepaticGrade\x12\x36\n\x10\x63hild_pugh_class\x18\x02 \x01(\x0e\x32\x1c.medsafety.v1.ChildPughClass\x12\x31\n\nchild_pugh\x18\x03 \x01(\x0b\x32\x1d.medsafety.v1.ChildPughInputs\x12)\n\x04labs\x18\x04 \x01(\x0b\x32\x1b.medsafety.v1.LabResultList\"\xdd\x01\n\x0f\x43hildPughInputs\x12)\n\tbilirubin\x18\x01 \x01(\x0b\x32\x16.medsafety.v1.Quantity\x12\'\n\x07\x61lbumin\x18\x02 \x01(\x0b\x32\x16.medsafety.v1.Quantity\x12\x10\n\x03inr\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12&\n\x07\x61scites\x18\x04 \x01(\x0e\x32\x15.medsafety.v1.Ascites\x12\x34\n\x0e\x65ncephalopathy\x18\x05 \x01(\x0e\x32\x1c.medsafety.v1.EncephalopathyB\x06\n\x04_inr\"\xba\x01\n\tLabResult\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04test\x18\x02 \x01(\x0e\x32\x17.medsafety.v1.LiverTest\x12%\n\x05value\x18\x03 \x01(\x0b\x32\x16.medsafety.v1.Quantity\x12+\n\x0bupper_limit\x18\x04 \x01(\x0b\x32\x16.medsafety.v1.Quantity\x12&\n\x0bresulted_on\x18\x05 \x01(\x0b\x32\x11.google.type.Date\"g\n\x05Renal\x12\x11\n\x04\x65gfr\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x11\n\x04\x63rcl\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12&\n\x08\x64ialysis\x18\x03 \x01(\x0e\x32\x14.medsafety.v1.AnswerB\x07\n\x05_egfrB\x07\n\x05_crcl\"q\n\x07\x41llergy\x12\n\n\x02id\x18\x01 \x01(\t\x12+\n\tsubstance\x18\x02 \x01(\x0b\x32\x18.medsafety.v1.Medication\x12-\n\x06status\x18\x03 \x01(\x0e\x32\x1d.medsafety.v1.ConditionStatus*G\n\x03Sex\x12\x13\n\x0fSEX_UNSPECIFIED\x10\x00\x12\x0e\n\nSEX_FEMALE\x10\x01\x12\x0c\n\x08SEX_MALE\x10\x02\x12\r\n\tSEX_OTHER\x10\x03*\x93\x01\n\x0cHepaticGrade\x12\x1d\n\x19HEPATIC_GRADE_UNSPECIFIED\x10\x00\x12\x16\n\x12HEPATIC_GRADE_NONE\x10\x01\x12\x16\n\x12HEPATIC_GRADE_MILD\x10\x02\x12\x1a\n\x16HEPATIC_GRADE_MODERATE\x10\x03\x12\x18\n\x14HEPATIC_GRADE_SEVERE\x10\x04*z\n\x0e\x43hildPughClass\x12 \n\x1c\x43HILD_PUGH_CLASS_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43HILD_PUGH_CLASS_A\x10\x01\x12\x16\n\x12\x43HILD_PUGH_CLASS_B\x10\x02\x12\x16\n\x12\x43HILD_PUGH_CLASS_C\x10\x03*h\n\x07\x41scites\x12\x17\n\x13\x41SCITES_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41SCITES_NONE\x10\x01\x12\x12\n\x0e\x41SCITES_SLIGHT\x10\x02\x12\x1e\n\x1a\x41SCITES_MODERATE_TO_SEVERE\x10\x03*\x85\x01\n\x0e\x45ncephalopathy\x12\x1e\n\x1a\x45NCEPHALOPATHY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45NCEPHALOPATHY_NONE\x10\x01\x12\x1c\n\x18\x45NCEPHALOPATHY_GRADE_1_2\x10\x02\x12\x1c\n\x18\x45NCEPHALOPATHY_GRADE_3_4\x10\x03*}\n\tLiverTest\x12\x1a\n\x16LIVER_TEST_UNSPECIFIED\x10\x00\x12\x12\n\x0eLIVER_TEST_ALT\x10\x01\x12\x12\n\x0eLIVER_TEST_AST\x10\x02\x12\x12\n\x0eLIVER_TEST_ALP\x10\x03\x12\x18\n\x14LIVER_TEST_BILIRUBIN\x10\x04*\xbe\x01\n\x0cRecordStatus\x12\x1d\n\x19RECORD_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14RECORD_STATUS_ACTIVE\x10\x01\x12\x1b\n\x17RECORD_STATUS_COMPLETED\x10\x02\x12\x19\n\x15RECORD_STATUS_STOPPED\x10\x03\x12\"\n\x1eRECORD_STATUS_ENTERED_IN_ERROR\x10\x04\x12\x19\n\x15RECORD_STATUS_PLANNED\x10\x05\x42\x1cP\x01Z\x18medsafety/v1;medsafetyv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,42 +37,42 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'medsafety.v1.patient_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'P\001Z\030medsafety/v1;medsafetyv1'
-  _globals['_SEX']._serialized_start=2855
-  _globals['_SEX']._serialized_end=2926
-  _globals['_HEPATICGRADE']._serialized_start=2929
-  _globals['_HEPATICGRADE']._serialized_end=3076
-  _globals['_CHILDPUGHCLASS']._serialized_start=3078
-  _globals['_CHILDPUGHCLASS']._serialized_end=3200
-  _globals['_ASCITES']._serialized_start=3202
-  _globals['_ASCITES']._serialized_end=3306
-  _globals['_ENCEPHALOPATHY']._serialized_start=3309
-  _globals['_ENCEPHALOPATHY']._serialized_end=3442
-  _globals['_LIVERTEST']._serialized_start=3444
-  _globals['_LIVERTEST']._serialized_end=3569
-  _globals['_RECORDSTATUS']._serialized_start=3572
-  _globals['_RECORDSTATUS']._serialized_end=3762
+  _globals['_SEX']._serialized_start=2964
+  _globals['_SEX']._serialized_end=3035
+  _globals['_HEPATICGRADE']._serialized_start=3038
+  _globals['_HEPATICGRADE']._serialized_end=3185
+  _globals['_CHILDPUGHCLASS']._serialized_start=3187
+  _globals['_CHILDPUGHCLASS']._serialized_end=3309
+  _globals['_ASCITES']._serialized_start=3311
+  _globals['_ASCITES']._serialized_end=3415
+  _globals['_ENCEPHALOPATHY']._serialized_start=3418
+  _globals['_ENCEPHALOPATHY']._serialized_end=3551
+  _globals['_LIVERTEST']._serialized_start=3553
+  _globals['_LIVERTEST']._serialized_end=3678
+  _globals['_RECORDSTATUS']._serialized_start=3681
+  _globals['_RECORDSTATUS']._serialized_end=3871
   _globals['_PATIENT']._serialized_start=182
-  _globals['_PATIENT']._serialized_end=818
-  _globals['_CONDITIONLIST']._serialized_start=820
-  _globals['_CONDITIONLIST']._serialized_end=925
-  _globals['_MEDICATIONRECORDLIST']._serialized_start=927
-  _globals['_MEDICATIONRECORDLIST']._serialized_end=1046
-  _globals['_ALLERGYLIST']._serialized_start=1048
-  _globals['_ALLERGYLIST']._serialized_end=1149
-  _globals['_CARETRIEDLIST']._serialized_start=1151
-  _globals['_CARETRIEDLIST']._serialized_end=1256
-  _globals['_LABRESULTLIST']._serialized_start=1258
-  _globals['_LABRESULTLIST']._serialized_end=1363
-  _globals['_MEDICATIONRECORD']._serialized_start=1366
-  _globals['_MEDICATIONRECORD']._serialized_end=2015
-  _globals['_HEPATIC']._serialized_start=2018
-  _globals['_HEPATIC']._serialized_end=2220
-  _globals['_CHILDPUGHINPUTS']._serialized_start=2223
-  _globals['_CHILDPUGHINPUTS']._serialized_end=2444
-  _globals['_LABRESULT']._serialized_start=2447
-  _globals['_LABRESULT']._serialized_end=2633
-  _globals['_RENAL']._serialized_start=2635
-  _globals['_RENAL']._serialized_end=2738
-  _globals['_ALLERGY']._serialized_start=2740
-  _globals['_ALLERGY']._serialized_end=2853
+  _globals['_PATIENT']._serialized_end=927
+  _globals['_CONDITIONLIST']._serialized_start=929
+  _globals['_CONDITIONLIST']._serialized_end=1034
+  _globals['_MEDICATIONRECORDLIST']._serialized_start=1036
+  _globals['_MEDICATIONRECORDLIST']._serialized_end=1155
+  _globals['_ALLERGYLIST']._serialized_start=1157
+  _globals['_ALLERGYLIST']._serialized_end=1258
+  _globals['_CARETRIEDLIST']._serialized_start=1260
+  _globals['_CARETRIEDLIST']._serialized_end=1365
+  _globals['_LABRESULTLIST']._serialized_start=1367
+  _globals['_LABRESULTLIST']._serialized_end=1472
+  _globals['_MEDICATIONRECORD']._serialized_start=1475
+  _globals['_MEDICATIONRECORD']._serialized_end=2124
+  _globals['_HEPATIC']._serialized_start=2127
+  _globals['_HEPATIC']._serialized_end=2329
+  _globals['_CHILDPUGHINPUTS']._serialized_start=2332
+  _globals['_CHILDPUGHINPUTS']._serialized_end=2553
+  _globals['_LABRESULT']._serialized_start=2556
+  _globals['_LABRESULT']._serialized_end=2742
+  _globals['_RENAL']._serialized_start=2744
+  _globals['_RENAL']._serialized_end=2847
+  _globals['_ALLERGY']._serialized_start=2849
+  _globals['_ALLERGY']._serialized_end=2962
 # @@protoc_insertion_point(module_scope)

@@ -257,6 +257,8 @@ class Patient(_message.Message):
     DRIVES_OR_OPERATES_MACHINERY_FIELD_NUMBER: _builtins.int
     FALLS_FIELD_NUMBER: _builtins.int
     CARE_OPTIONS_TRIED_FIELD_NUMBER: _builtins.int
+    SPASTICITY_NEEDED_FOR_FUNCTION_FIELD_NUMBER: _builtins.int
+    CYP2C19_REDUCED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The client's pseudonym, stable for one patient; alerts of the same patient can then be recognised as repeats.
     Empty: they cannot.
@@ -277,6 +279,10 @@ class Patient(_message.Message):
     """Drives, operates machinery or does other work in which drowsiness is dangerous. Not sent: not known."""
     falls: _common_pb2.Answer.ValueType
     """Has fallen, or has a history of falls. Not sent: not known, unless a condition says so."""
+    spasticity_needed_for_function: _common_pb2.Answer.ValueType
+    """Spasticity is used to stand, to keep balance or to move. Not sent: not known."""
+    cyp2c19_reduced: _common_pb2.Answer.ValueType
+    """CYP2C19 activity is reduced, as in poor metabolizers. Not sent: not known."""
     @_builtins.property
     def birth_date(self) -> _date_pb2.Date:
         """Date of birth. Month and day may be 0 where they are not known: the age is then a range, and a rule whose limit
@@ -325,10 +331,12 @@ class Patient(_message.Message):
         drives_or_operates_machinery: _common_pb2.Answer.ValueType = ...,
         falls: _common_pb2.Answer.ValueType = ...,
         care_options_tried: Global___CareTriedList | None = ...,
+        spasticity_needed_for_function: _common_pb2.Answer.ValueType = ...,
+        cyp2c19_reduced: _common_pb2.Answer.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_age_years", b"_age_years", "age_years", b"age_years", "allergies", b"allergies", "birth_date", b"birth_date", "care_options_tried", b"care_options_tried", "conditions", b"conditions", "hepatic", b"hepatic", "medications", b"medications", "renal", b"renal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age_years", b"_age_years", "age_years", b"age_years", "alcohol_use", b"alcohol_use", "allergies", b"allergies", "birth_date", b"birth_date", "care_options_tried", b"care_options_tried", "conditions", b"conditions", "drives_or_operates_machinery", b"drives_or_operates_machinery", "falls", b"falls", "hepatic", b"hepatic", "id", b"id", "lactating", b"lactating", "medications", b"medications", "pregnant", b"pregnant", "renal", b"renal", "sex", b"sex"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age_years", b"_age_years", "age_years", b"age_years", "alcohol_use", b"alcohol_use", "allergies", b"allergies", "birth_date", b"birth_date", "care_options_tried", b"care_options_tried", "conditions", b"conditions", "cyp2c19_reduced", b"cyp2c19_reduced", "drives_or_operates_machinery", b"drives_or_operates_machinery", "falls", b"falls", "hepatic", b"hepatic", "id", b"id", "lactating", b"lactating", "medications", b"medications", "pregnant", b"pregnant", "renal", b"renal", "sex", b"sex", "spasticity_needed_for_function", b"spasticity_needed_for_function"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__age_years: _TypeAlias = _typing.Literal["age_years"]  # noqa: Y015
     _WhichOneofArgType__age_years: _TypeAlias = _typing.Literal["_age_years", b"_age_years"]  # noqa: Y015

@@ -75,6 +75,8 @@ class Prescription(_message.Message):
     LAST_DOSE_FIELD_NUMBER: _builtins.int
     BENEFIT_DOCUMENTED_FIELD_NUMBER: _builtins.int
     PRESCRIBER_ID_FIELD_NUMBER: _builtins.int
+    LAST_ORDER_FIELD_NUMBER: _builtins.int
+    TAPERING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The client's id of the order, quoted in the answer. Empty: `prescription` is quoted."""
     as_needed: _common_pb2.Answer.ValueType
@@ -97,6 +99,10 @@ class Prescription(_message.Message):
     """A benefit of the treatment so far is documented. Asked for long courses of some medications. Not sent: not known."""
     prescriber_id: _builtins.str
     """The client's pseudonym of the prescriber; tells one prescriber from another, nothing else. Empty: not known."""
+    last_order: _common_pb2.Answer.ValueType
+    """The treatment is to end with this order: marked as the last one, or as a stop. Not sent: not marked."""
+    tapering: _common_pb2.Answer.ValueType
+    """The dose goes down by a schedule until it ends. Not sent: not known."""
     @_builtins.property
     def medication(self) -> _medication_pb2.Medication:
         """What is ordered. Required: a code or a text."""
@@ -164,10 +170,12 @@ class Prescription(_message.Message):
         last_dose: _common_pb2.Quantity | None = ...,
         benefit_documented: _common_pb2.Answer.ValueType = ...,
         prescriber_id: _builtins.str = ...,
+        last_order: _common_pb2.Answer.ValueType = ...,
+        tapering: _common_pb2.Answer.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_refills", b"_refills", "days_supply", b"days_supply", "dose", b"dose", "dose_quantity", b"dose_quantity", "dose_range", b"dose_range", "end_date", b"end_date", "frequency", b"frequency", "last_dose", b"last_dose", "medication", b"medication", "ordered_on", b"ordered_on", "quantity", b"quantity", "refills", b"refills", "start_date", b"start_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_refills", b"_refills", "as_needed", b"as_needed", "benefit_documented", b"benefit_documented", "days_supply", b"days_supply", "dosage_text", b"dosage_text", "dose", b"dose", "dose_quantity", b"dose_quantity", "dose_range", b"dose_range", "end_date", b"end_date", "frequency", b"frequency", "id", b"id", "indications", b"indications", "kind", b"kind", "last_dose", b"last_dose", "medication", b"medication", "ordered_on", b"ordered_on", "prescriber_id", b"prescriber_id", "quantity", b"quantity", "refills", b"refills", "route", b"route", "start_date", b"start_date", "treatment_status", b"treatment_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_refills", b"_refills", "as_needed", b"as_needed", "benefit_documented", b"benefit_documented", "days_supply", b"days_supply", "dosage_text", b"dosage_text", "dose", b"dose", "dose_quantity", b"dose_quantity", "dose_range", b"dose_range", "end_date", b"end_date", "frequency", b"frequency", "id", b"id", "indications", b"indications", "kind", b"kind", "last_dose", b"last_dose", "last_order", b"last_order", "medication", b"medication", "ordered_on", b"ordered_on", "prescriber_id", b"prescriber_id", "quantity", b"quantity", "refills", b"refills", "route", b"route", "start_date", b"start_date", "tapering", b"tapering", "treatment_status", b"treatment_status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__days_supply: _TypeAlias = _typing.Literal["days_supply"]  # noqa: Y015
     _WhichOneofArgType__days_supply: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply"]  # noqa: Y015

@@ -1,4 +1,4 @@
-"""Conditions as text of the Common Expression Language, for the engine that the benchmark compares with.
+"""Conditions for an engine that is not ours, of the Common Expression Language: a referee here, a peer in `make bench`.
 
 A fact of which nothing is known is not given to that engine, so naming it is an error; `&&` and `||` absorb an error
 that the other side outvotes. That is Kleene logic with "error" for "unknown".
@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
+import cel
+
+from safety_service.rules.meaning import Truth
 from safety_service.rules.tree import (
     And,
     Compare,
@@ -73,6 +76,19 @@ def cel_facts(names: Iterable[str], guarded: Iterable[str], values: Sequence[int
     return facts | {_flag(name): name in facts for name in guarded}
 
 
+def cel_truth(program: cel.Program, context: cel.Context) -> Truth:
+    """What the engine answers; UNKNOWN where it misses a fact. Raises RuntimeError for any other error of it."""
+    try:
+        answer = program.execute(context)
+    except RuntimeError as error:
+        if not str(error).startswith("Undefined variable"):
+            raise
+        return Truth.UNKNOWN
+    if not isinstance(answer, bool):
+        raise RuntimeError(f"neither true nor false: {answer!r}")
+    return Truth(answer)
+
+
 def is_open(name: str, values: Sequence[int]) -> bool:
     """Nothing is known of the fact."""
     at = SLOTS[name]
@@ -115,7 +131,8 @@ def _surely(tree: Tree, wanted: bool) -> str:
             return _surely(part, True) if wanted else f"!({_surely(part, True)})"
         case _:
             text = cel_text(tree) if wanted else f"!({cel_text(tree)})"
-            return _join(" && ", [*(_flag(name) for name in sorted(facts_of(tree))), text])
+            named = () if cel_text(tree) in map(_constant, (True, False)) else sorted(facts_of(tree))
+            return _join(" && ", [*map(_flag, named), text])
 
 
 def _one_of(fact: str, mask: int) -> str:

@@ -1,0 +1,63 @@
+"""How well the kidneys work: clearance or eGFR as sent, else what a coded stage or dialysis leaves possible."""
+
+from __future__ import annotations
+
+from safety_service.domain import Answer, CheckRequest
+from safety_service.engine.history import sets_mask
+from safety_service.engine.problems import Problems
+from safety_service.knowledge.knowledge import Knowledge
+from safety_service.rules.vocabulary import HIGHEST, put_number
+
+FACTS_OF_KIDNEYS = ("renal_clearance", "renal_lowest")
+
+
+def put_kidneys(
+    knowledge: Knowledge,
+    request: CheckRequest,
+    problems: Problems,
+    values: list[int],
+    why: dict[str, tuple[str, str]],
+    evidence: dict[str, tuple[str, ...]],
+    conflicts: list[str],
+    notes: list[str],
+) -> None:
+    """Sets `renal_clearance` (creatinine clearance, else eGFR) and `renal_lowest` (the lower of both), whole mL/min.
+
+    Without a number a coded stage bounds it, by policy: stage 3 lies between the two limits, stage 4 and above and
+    dialysis below the lower one. A number that a code or dialysis contradicts leaves open everything between the two.
+    """
+    renal = request.patient.renal
+    sent = [int(each) for each in (renal.crcl, renal.egfr) if each is not None]
+    severe = sets_mask(knowledge, ("kidney-severe",))
+    moderate = sets_mask(knowledge, ("kidney-moderate",))
+    unstaged = sets_mask(knowledge, ("kidney-unstaged",))
+    codes = tuple(code for bits, code in problems.codes if bits & (severe | moderate | unstaged))
+    if codes:
+        evidence.update(dict.fromkeys(FACTS_OF_KIDNEYS, codes))
+    coded = _coded(knowledge, renal.dialysis, problems.now, severe, moderate)
+    if not sent:
+        bounds = coded or (0, HIGHEST)
+        for name in FACTS_OF_KIDNEYS:
+            put_number(values, name, *bounds)
+            reason = "renal disease is coded, its clearance is not sent" if problems.now & unstaged else "not sent"
+            why[name] = ("patient.renal.egfr", f"{reason}: send creatinine clearance or eGFR")
+        return
+    if renal.crcl is None:
+        notes.append("no creatinine clearance was sent: eGFR was used for it")
+    for name, number in zip(FACTS_OF_KIDNEYS, (sent[0], min(sent)), strict=True):
+        low = high = number
+        if coded is not None and not coded[0] <= number <= coded[1]:
+            low, high = min(number, coded[0]), max(number, coded[1])
+            why[name] = ("patient.renal", "the number sent and the coded stage or dialysis contradict each other")
+        put_number(values, name, low, high)
+    if coded is not None and not coded[0] <= min(sent) <= coded[1]:
+        conflicts.append("renal function as sent and the coded stage or dialysis disagree: what lies between is open")
+
+
+def _coded(knowledge: Knowledge, dialysis: Answer, now: int, severe: int, moderate: int) -> tuple[int, int] | None:
+    """Least and most clearance that dialysis or a coded stage leaves possible."""
+    severe_below = knowledge.policy_numbers["policy.renal.severe_below"]
+    moderate_below = knowledge.policy_numbers["policy.renal.moderate_below"]
+    if dialysis is Answer.YES or now & severe:
+        return 0, severe_below - 1
+    return (severe_below, moderate_below - 1) if now & moderate else None

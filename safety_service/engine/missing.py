@@ -1,0 +1,176 @@
+"""Why a fact is open, and which field of the request would settle it."""
+
+from __future__ import annotations
+
+from safety_service.domain import Answer, Missing
+from safety_service.engine.facts import LineFacts, Order
+from safety_service.engine.fold import ENDLESS
+from safety_service.engine.history import UNRECOGNISED, History
+from safety_service.engine.problems import SET_OF_FACT
+from safety_service.engine.supply import micrograms
+from safety_service.rules.vocabulary import FACTS
+
+_LABS = (
+    "days_since_aminotransferases",
+    "days_since_liver_panel",
+    "alt_percent_of_limit",
+    "liver_tests_percent_of_limit",
+)
+_EXPOSURE = ("episode_days", "episode_days_before", "days_in_hand", "class_episode_days", "days_since_relaxant_episode")
+
+
+def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
+    """The request field that would settle an open fact, and why it is open."""
+    order, history = facts.order, facts.history
+    if name in facts.patient.why:
+        return facts.patient.why[name]
+    match name:
+        case "relaxant_use" | "exempt_antispastic" | "acute_spasm_coded" | "phase":
+            sent = order.request.prescription.indications
+            return "prescription.indications", "one was not recognised" if sent else "no indication was sent"
+        case "single_dose_mg":
+            return _why_no_dose(order)
+        case "daily_dose_mg" | "doses_per_day" | "dose_interval_hours":
+            return _why_no_daily_dose(order)
+        case "quantity_over" | "quantity_short":
+            return _why_no_quantity(order)
+        case "duplicate_order":
+            return _why_duplicate(facts)
+        case "course_days" | "supply_days":
+            return _why_no_course(order)
+        case "new_start":
+            _, reason = _why_history(history)
+            return "prescription.treatment_status", f"the order's status was not sent, and {reason}"
+        case "overlap_opioid_use_disorder":
+            return "patient.conditions", "what the opioid is for is not known"
+        case "cns_active_count":
+            return _why_overlap(history, facts.window)
+        case "days_since_maoi":
+            return _why_maoi(history)
+    if name.startswith("for_"):
+        sent = order.request.prescription.indications
+        return "prescription.indications", "one was not recognised" if sent else "no indication was sent"
+    if name in SET_OF_FACT or name == "days_since_myocardial_infarction":
+        return _why_condition(facts, name)
+    if name in ("allergy_to_drug", "allergy_to_carbamate", "any_drug_allergy"):
+        return _why_allergy(facts)
+    if name in _LABS and order.request.patient.hepatic.labs.items:
+        return "patient.hepatic.labs", "a result has no date or no limit in its unit, or the list is not complete"
+    if name in _EXPOSURE:
+        open_course = order.supply.course_low != order.supply.course_high
+        return _why_no_course(order) if history.complete and open_course else _why_history(history)
+    if name.startswith("overlap_"):
+        return _why_overlap(history, facts.window)
+    return FACTS[name].send, "not sent"
+
+
+def _why_no_course(order: Order) -> tuple[str, str]:
+    if not order.supply.source:
+        return "prescription.days_supply", "neither days, end nor quantity with a fixed dose was sent"
+    if order.supply.days_high == ENDLESS:
+        return "prescription.days_supply", "the quantity gives a lowest number of days only"
+    return "prescription.refills", "the number of refills was not sent"
+
+
+def _why_no_dose(order: Order) -> tuple[str, str]:
+    sent = order.request.prescription.dose_high
+    if micrograms(sent, order.strength) is not None:
+        return "prescription.route", "the route is not oral"
+    if sent is None:
+        return "prescription.dose_quantity", "no dose was sent"
+    if not sent.unit:
+        return "prescription.dose_quantity", "the dose has no unit"
+    return "prescription.medication", f"the strength of one {sent.unit} is not known"
+
+
+def _why_no_daily_dose(order: Order) -> tuple[str, str]:
+    if order.request.prescription.frequency is None:
+        return "prescription.frequency", "how often was not sent"
+    return _why_no_dose(order)
+
+
+def _why_no_quantity(order: Order) -> tuple[str, str]:
+    prescription = order.request.prescription
+    if prescription.quantity is None:
+        return "prescription.quantity", "no quantity was sent"
+    if prescription.days_supply is None and prescription.end is None:
+        return "prescription.days_supply", "the days it is to last were not sent"
+    if prescription.frequency is None or prescription.dose_high is None:
+        return _why_no_daily_dose(order)
+    if prescription.as_needed is Answer.UNKNOWN:
+        return "prescription.as_needed", "whether it is taken only when needed was not sent"
+    return "prescription.quantity", "quantity and dose are not in one unit"
+
+
+def _why_duplicate(facts: LineFacts) -> tuple[str, str]:
+    for event in facts.history.events:
+        if event.ingredient == facts.line.ingredient and event.may_end > facts.window[0]:
+            recorded = facts.history.records[event.record]
+            if not facts.order.request.prescription.prescriber_id:
+                return "prescription.prescriber_id", "whether the prescriber is the same is not known"
+            if not recorded.prescriber_id:
+                return f"{recorded.path}.prescriber_id", "whether the prescriber is the same is not known"
+    return _why_overlap(facts.history, facts.window)
+
+
+def _why_maoi(history: History) -> tuple[str, str]:
+    if not history.complete:
+        return _why_history(history)
+    for event in history.events:
+        if event.may_start < event.may_end and (event.start, event.end) != (event.may_start, event.may_end):
+            return history.records[event.record].path, "when it ended is not known"
+    return _why_history(history)
+
+
+def _why_condition(facts: LineFacts, name: str) -> tuple[str, str]:
+    listed = facts.order.request.patient.conditions
+    if not listed.is_complete:
+        sent = "is not marked complete" if listed.items else "was not sent"
+        return "patient.conditions", f"the problem list {sent}"
+    if name == "days_since_myocardial_infarction" and facts.patient.problems.complete:
+        return "patient.conditions", "the onset of the infarction was not sent"
+    return "patient.conditions", "a condition on the list was not recognised"
+
+
+def _why_allergy(facts: LineFacts) -> tuple[str, str]:
+    listed = facts.order.request.patient.allergies
+    if not listed.is_complete:
+        sent = "is not marked complete" if listed.items else "was not sent"
+        return "patient.allergies", f"the list of allergies {sent}"
+    return "patient.allergies", "a substance on the list was not recognised, or is a class that holds the drug"
+
+
+def _why_history(history: History) -> tuple[str, str]:
+    if not history.complete:
+        if history.records:
+            return "patient.medications", "the list of medications is not marked complete"
+        return "patient.medications", "the list of medications was not sent"
+    for event in history.events:
+        if event.key == UNRECOGNISED:
+            path = history.records[event.record].path
+            return f"{path}.medication", "a drug on the list was not recognised"
+    for event in history.events:
+        if event.days_low != event.days_high and event.chain >= 0:
+            path = history.records[event.record].path
+            return path, "the days of an earlier supply are not known"
+    return "patient.medications", "the history leaves it open"
+
+
+def _why_overlap(history: History, window: tuple[int, int, int]) -> tuple[str, str]:
+    if not history.complete:
+        return _why_history(history)
+    start, low_end, high_end = window
+    for event in history.events:
+        if event.may_start < high_end and event.may_end > start:
+            path = history.records[event.record].path
+            if event.key == UNRECOGNISED:
+                return f"{path}.medication", "a drug on the list was not recognised"
+            if not (event.start < low_end and event.end > start):
+                return path, "its days, or this order's, leave open whether they meet"
+    return "patient.medications", "the history leaves it open"
+
+
+def why_missing(facts: LineFacts, name: str) -> Missing:
+    """The open fact, the field to send, and why it is open."""
+    path, why = why_open(facts, name)
+    return Missing(name, path, f"{FACTS[name].doc}: {why}")
