@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import orjson
+from google.protobuf.json_format import MessageToDict
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -20,8 +21,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from safety_service.demo import ARTICLE_CASE, article_case
 from safety_service.engine.check import check
 from safety_service.gateway.cards import Shown, answer
+from safety_service.gateway.check_door import answer_request, read_request
 from safety_service.gateway.checked_orders import Desk, Engine, check_orders
 from safety_service.gateway.discovery import HOOKS, SERVICE_ID, discovery
 from safety_service.gateway.feedback import FeedbackSink, InMemory, read_feedback
@@ -29,13 +32,17 @@ from safety_service.gateway.fhir.notes import Notes
 from safety_service.gateway.fhir.pool import Pool
 from safety_service.gateway.fhir.prefetch import read_prefetch
 from safety_service.gateway.fhir.shapes import Json
+from safety_service.gateway.fhir_check import answer_fhir, read_parameters
 from safety_service.gateway.hook_request import ORDER_SELECT, HookRequest, is_selected, read_hook_request
 from safety_service.gateway.openapi import openapi
+from safety_service.gateway.page_routes import page_routes
+from safety_service.gateway.pages import Pages
 from safety_service.gateway.problems import FHIR_JSON, ProblemError, refused
 from safety_service.knowledge.knowledge import Knowledge
-from safety_service.server import limits
+from safety_service.server import handlers, limits
 from safety_service.server.access_log import Log, log_fault
 from safety_service.server.encode import uuid4_bytes
+from safety_service.server.encode_fast import FastEncoder
 from safety_service.server.handlers import Fault
 
 JSON = "application/json"
@@ -63,6 +70,8 @@ class Gateway:
     origins: tuple[str, ...] = ("*",)
     max_concurrent: int = 256
     read_seconds: float = 10.0
+    now_ns: Callable[[], int] = time.time_ns
+    page: bool = True  # whether the page, and the check behind it, are served
 
     @property
     def desk(self) -> Desk:
@@ -72,6 +81,18 @@ class Gateway:
     def shown(self) -> Shown:
         return Shown(self.knowledge, self.base)
 
+    def check_desk(self) -> handlers.Desk:
+        """That of the gRPC handlers."""
+        return handlers.Desk(
+            self.knowledge,
+            self.engine,
+            FastEncoder(self.knowledge).response,
+            self.fingerprint_key,
+            lambda fault: log_fault(self.log, fault),
+            self.now_ns,
+            self.random,
+        )
+
 
 def application(gateway: Gateway) -> Starlette:
     """The routes, each behind the same guard."""
@@ -80,9 +101,20 @@ def application(gateway: Gateway) -> Starlette:
         Route("/cds-services", guard(_Discovery()), methods=["GET"], name="discovery"),
         Route("/cds-services/{id}", guard(_Service(gateway)), methods=["POST"], name="service"),
         Route("/cds-services/{id}/feedback", guard(_Feedback(gateway)), methods=["POST"], name="feedback"),
+        Route("/fhir/$check", guard(_FhirCheck(gateway)), methods=["POST"], name="fhir-check"),
         Route("/openapi.json", guard(_Document(openapi(gateway.base))), methods=["GET"], name="openapi"),
         Route("/healthz", guard(_Document({"status": "ok"})), methods=["GET"], name="health"),
     ]
+    if gateway.page:
+        desk = gateway.check_desk()
+        pages = Pages(
+            gateway.knowledge,
+            gateway.base,
+            ARTICLE_CASE.read_text(),
+            lambda: answer_request(desk, article_case()),
+        )
+        routes += [Route(path, guard(each), methods=["GET"]) for path, each in page_routes(pages)]
+        routes.append(Route("/check", guard(_Check(gateway, desk, pages)), methods=["POST"], name="check"))
     cors = Middleware(
         CORSMiddleware,
         allow_origins=gateway.origins,
@@ -138,6 +170,33 @@ def _selector(call: HookRequest) -> Callable[[Any], bool]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Check:
+    """The check behind the page: a request of the contract; the answer as its JSON, or as HTML where that is asked."""
+
+    gateway: Gateway
+    desk: handlers.Desk
+    pages: Pages
+
+    async def __call__(self, request: Request) -> Response:
+        content = await read_body(request, self.gateway.read_seconds)
+        answer = answer_request(self.desk, read_request(content))
+        headers = {"Vary": "Accept", "Cache-Control": "no-store"}
+        if "text/html" in request.headers.get("accept", ""):
+            return Response(self.pages.answer(answer), media_type="text/html", headers=headers)
+        return Response(orjson.dumps(MessageToDict(answer)), media_type=JSON, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _FhirCheck:
+    gateway: Gateway
+
+    async def __call__(self, request: Request) -> Response:
+        sent = read_parameters(await read_json(request, self.gateway.read_seconds))
+        answered = answer_fhir(self.gateway.desk, sent, self.gateway.random, self.gateway.now_ns())
+        return Response(orjson.dumps(answered), media_type=FHIR_JSON, headers={"Cache-Control": "no-store"})
+
+
+@dataclass(frozen=True, slots=True)
 class _Feedback:
     gateway: Gateway
 
@@ -162,6 +221,15 @@ def _known(request: Request) -> None:
 
 async def read_json(request: Request, seconds: float) -> Json:
     """The body. Raises ProblemError when it is too large, too slow, of another type or not JSON."""
+    content = await read_body(request, seconds)
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise refused(400, "structure", f"the body is not JSON (line {error.lineno}, column {error.colno})") from None
+
+
+async def read_body(request: Request, seconds: float) -> bytes:
+    """The bytes. Raises ProblemError when they are too many, too slow or of another type."""
     media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if media_type not in _JSON_TYPES:
         raise refused(415, "not-supported", f"send {' or '.join(_JSON_TYPES)}")
@@ -180,10 +248,7 @@ async def read_json(request: Request, seconds: float) -> Json:
                 chunks.append(chunk)
     except TimeoutError:
         raise refused(408, "timeout", "the body came too slowly", headers={"Connection": "close"}) from None
-    try:
-        return orjson.loads(b"".join(chunks))
-    except orjson.JSONDecodeError as error:
-        raise refused(400, "structure", f"the body is not JSON (line {error.lineno}, column {error.colno})") from None
+    return b"".join(chunks)
 
 
 def _too_large(most: int) -> ProblemError:

@@ -26,10 +26,10 @@ from safety_service.gateway.corrected import corrected
 from safety_service.gateway.fhir.pool import own_reference
 from safety_service.gateway.fhir.shapes import Resource
 from safety_service.gateway.markdown import plain
-from safety_service.gateway.needs import need
 from safety_service.gateway.stated import EXTENSION
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.report.layout import AUTHORITY_WORDS, READ_AS_WORDS
+from safety_service.report.needs import need
 from safety_service.server import encode
 
 SUMMARY = 139

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from safety_service.gateway.fhir.observations import BREASTFEEDING, CLEARANCE, EGFR, LIVER_TESTS, LOINC, PREGNANCY
 from safety_service.gateway.hook_request import ORDER_SELECT, ORDER_SIGN
+from safety_service.knowledge.observation_codes import BREASTFEEDING, CLEARANCE, EGFR, LIVER_TESTS, LOINC, PREGNANCY
 
 SERVICE_ID = "muscle-relaxant-safety"
 HOOKS = (ORDER_SELECT, ORDER_SIGN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from safety_service import __version__
-from safety_service.gateway.discovery import HOOKS, SERVICE_ID
+from safety_service.gateway.discovery import HOOKS, PREFETCH, SERVICE_ID
 from safety_service.gateway.problems import FHIR_JSON
 
 Object = dict[str, Any]
@@ -49,6 +49,34 @@ def openapi(base: str) -> Object:
                     "responses": {
                         "200": _json("All of it was kept", {"type": "object"}),
                         **_problems(400, 404, 408, 413, 415, 503),
+                    },
+                },
+            },
+            "/fhir/$check": {
+                "post": {
+                    "operationId": "checkFhir",
+                    "summary": "A DetectedIssue for each alert, a GuidanceResponse for what is missing",
+                    "requestBody": _body(_PARAMETERS),
+                    "responses": {
+                        "200": {"description": "A Bundle", "content": {FHIR_JSON: {"schema": _ANSWER_BUNDLE}}},
+                        **_problems(400, 408, 413, 415, 503),
+                    },
+                },
+            },
+            "/check": {
+                "post": {
+                    "operationId": "check",
+                    "summary": "medsafety.v1 CheckPrescription in the JSON mapping of protobuf; for the page",
+                    "requestBody": _body({"type": "object", "required": ["prescription"]}),
+                    "responses": {
+                        "200": {
+                            "description": "The answer as JSON, or as HTML where Accept asks for it",
+                            "content": {
+                                "application/json": {"schema": {"type": "object", "required": ["decision"]}},
+                                "text/html": {"schema": {"type": "string"}},
+                            },
+                        },
+                        **_problems(400, 404, 408, 409, 413, 415, 503),
                     },
                 },
             },
@@ -112,6 +140,49 @@ _HOOK_REQUEST: Object = {
         },
         "prefetch": {"type": "object", "additionalProperties": {"type": ["object", "null"]}},
         "extension": {"type": "object"},
+    },
+}
+_PARAMETERS: Object = {
+    "type": "object",
+    "required": ["resourceType", "parameter"],
+    "properties": {
+        "resourceType": {"const": "Parameters"},
+        "parameter": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {
+                    "name": {"enum": ["order", "facts", *PREFETCH]},
+                    "resource": {"type": "object", "required": ["resourceType"], "properties": {"resourceType": _TEXT}},
+                    "part": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+                },
+            },
+        },
+    },
+}
+_ANSWER_BUNDLE: Object = {
+    "type": "object",
+    "required": ["resourceType", "type", "entry"],
+    "properties": {
+        "resourceType": {"const": "Bundle"},
+        "type": {"const": "collection"},
+        "entry": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "resource": {
+                        "type": "object",
+                        "properties": {
+                            "resourceType": {"enum": ["DetectedIssue", "GuidanceResponse", "OperationOutcome"]}
+                        },
+                    }
+                },
+            },
+        },
     },
 }
 _CODING: Object = {
@@ -222,6 +293,7 @@ _PROBLEMS = {
     403: "The caller may not use this service",
     404: "No such service",
     408: "The body came too slowly",
+    409: "The knowledge in use is not the one expected",
     412: "An order could not be read, and nothing can be said without it",
     413: "The body is too large",
     415: "The body is of another type",

@@ -1,10 +1,6 @@
 """The gateway as a process, and the same answers at both doors."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +11,7 @@ from google.protobuf.json_format import ParseDict
 
 from medsafety.v1.medication_safety_service_pb2 import CheckPrescriptionRequest
 from medsafety.v1.medication_safety_service_pb2_grpc import MedicationSafetyServiceStub
+from tests.gateway.processes import gateway_process
 
 SANDBOX = Path(__file__).parents[1] / "data" / "cds-hooks" / "sandbox-shape"
 SERVICE = "/cds-services/muscle-relaxant-safety"
@@ -22,24 +19,8 @@ SERVICE = "/cds-services/muscle-relaxant-safety"
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[str]:
-    """A gateway in a process of its own; gives its address, and ends it as an operator would."""
-    command = [sys.executable, "-m", "safety_service", "gateway", "--listen", "127.0.0.1:0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ)
-    assert process.stdout is not None
-    try:
-        address = ""
-        for line in process.stdout:
-            said = json.loads(line)
-            if said["event"] == "serving":
-                address = said["address"]
-                break
-        assert address, process.stderr and process.stderr.read()
-        yield f"http://{address}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert errors == ""
+    with gateway_process() as address:
+        yield address
 
 
 def call(address: str, body: bytes | None = None) -> Any:

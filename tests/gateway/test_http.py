@@ -185,4 +185,10 @@ def test_the_log_holds_nothing_of_the_patient(client: TestClient, log_lines: io.
 def test_openapi_tells_of_every_path(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
-    assert set(document["paths"]) >= {"/cds-services", "/cds-services/{id}", "/cds-services/{id}/feedback"}
+    assert set(document["paths"]) == {
+        "/cds-services",
+        "/cds-services/{id}",
+        "/cds-services/{id}/feedback",
+        "/fhir/$check",
+        "/check",
+    }

@@ -17,22 +17,9 @@ from safety_service.gateway.fhir.conditions import SNOMED
 from safety_service.gateway.fhir.notes import Notes
 from safety_service.gateway.fhir.pool import own_reference
 from safety_service.gateway.fhir.shapes import Resource, listed, number, record, text
+from safety_service.knowledge.observation_codes import BREASTFEEDING, CLEARANCE, EGFR, LIVER_TESTS, LOINC, PREGNANCY
 
-LOINC = "http://loinc.org"
-LIVER_TESTS = {
-    "1742-6": patient_pb2.LIVER_TEST_ALT,
-    "1743-4": patient_pb2.LIVER_TEST_ALT,  # with pyridoxal phosphate
-    "1920-8": patient_pb2.LIVER_TEST_AST,
-    "30239-8": patient_pb2.LIVER_TEST_AST,  # with pyridoxal phosphate
-    "6768-6": patient_pb2.LIVER_TEST_ALP,
-    "1975-2": patient_pb2.LIVER_TEST_BILIRUBIN,  # total, mass
-    "14631-6": patient_pb2.LIVER_TEST_BILIRUBIN,  # total, moles
-}
-EGFR = ("98979-8", "62238-1", "88293-6", "88294-4", "33914-3", "48642-3", "48643-1")
-CLEARANCE = ("35591-7", "2164-2")
-PREGNANCY = ("82810-3",)
-BREASTFEEDING = ("63895-7",)
-
+_LIVER_TESTS = {code: patient_pb2.LiverTest.Value(f"LIVER_TEST_{test}") for code, test in LIVER_TESTS.items()}
 _NOT_A_RESULT = ("entered-in-error", "cancelled", "registered")
 _UNITS = {
     "u/l": "U/L",
@@ -77,7 +64,7 @@ def read_observations(target: patient_pb2.Patient, sent: Iterable[tuple[str, Res
     """Fills liver tests, kidneys, pregnancy and breast-feeding of the patient; of single facts the latest counts."""
     seen = [each for place, resource in sent if (each := _seen(resource, place, notes)) is not None]
     for each in seen:
-        test = next((LIVER_TESTS[code] for code in each.codes if code in LIVER_TESTS), None)
+        test = next((_LIVER_TESTS[code] for code in each.codes if code in _LIVER_TESTS), None)
         if test is not None:
             result = _result(each, notes)
             if result is not None:
@@ -109,7 +96,7 @@ def _seen(resource: Resource, place: str, notes: Notes) -> Seen | None:
     return Seen(resource, place, codes, dates.read_date(effective, f"{place}.effective", notes))
 
 
-_WANTED = {*LIVER_TESTS, *EGFR, *CLEARANCE, *PREGNANCY, *BREASTFEEDING}
+_WANTED = {*_LIVER_TESTS, *EGFR, *CLEARANCE, *PREGNANCY, *BREASTFEEDING}
 
 
 def _latest(seen: list[Seen], codes: tuple[str, ...]) -> Seen | None:
