@@ -6,9 +6,11 @@ import asyncio
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import orjson
@@ -23,11 +25,14 @@ from starlette.routing import Route
 
 from safety_service.demo import ARTICLE_CASE, article_case
 from safety_service.engine.check import check
+from safety_service.gateway.caller import Callers
 from safety_service.gateway.cards import Shown, answer
 from safety_service.gateway.check_door import answer_request, read_request
 from safety_service.gateway.checked_orders import Desk, Engine, check_orders
+from safety_service.gateway.clients import Client
 from safety_service.gateway.discovery import HOOKS, SERVICE_ID, discovery
 from safety_service.gateway.feedback import FeedbackSink, InMemory, read_feedback
+from safety_service.gateway.fetch import Fetcher, fetch_missing, queries
 from safety_service.gateway.fhir.notes import Notes
 from safety_service.gateway.fhir.pool import Pool
 from safety_service.gateway.fhir.prefetch import read_prefetch
@@ -35,6 +40,7 @@ from safety_service.gateway.fhir.shapes import Json
 from safety_service.gateway.fhir_check import answer_fhir, read_parameters
 from safety_service.gateway.hook_request import ORDER_SELECT, HookRequest, is_selected, read_hook_request
 from safety_service.gateway.openapi import openapi
+from safety_service.gateway.outside import Reader
 from safety_service.gateway.page_routes import page_routes
 from safety_service.gateway.pages import Pages
 from safety_service.gateway.problems import FHIR_JSON, ProblemError, refused
@@ -71,7 +77,9 @@ class Gateway:
     max_concurrent: int = 256
     read_seconds: float = 10.0
     now_ns: Callable[[], int] = time.time_ns
-    page: bool = True  # whether the page, and the check behind it, are served
+    page: bool = True  # whether the page at /, and the check behind it, are served
+    callers: Callers | None = None  # who verifies tokens; None: everybody may call
+    fetcher: Fetcher | None = None  # how FHIR servers are asked; None: they are not
 
     @property
     def desk(self) -> Desk:
@@ -80,6 +88,13 @@ class Gateway:
     @property
     def shown(self) -> Shown:
         return Shown(self.knowledge, self.base)
+
+    def readers(self) -> Iterator[Reader]:
+        """What has connections to other servers."""
+        if self.callers is not None:
+            yield self.callers.reader
+        if self.fetcher is not None:
+            yield self.fetcher.reader
 
     def check_desk(self) -> handlers.Desk:
         """That of the gRPC handlers."""
@@ -97,23 +112,25 @@ class Gateway:
 def application(gateway: Gateway) -> Starlette:
     """The routes, each behind the same guard."""
     guard = _Guard(gateway)
+    closed = partial(guard, for_all=False)
+    desk = gateway.check_desk()
+    pages = Pages(
+        gateway.knowledge,
+        gateway.base,
+        ARTICLE_CASE.read_text(),
+        lambda: answer_request(desk, article_case()),
+        gateway.page,
+    )
     routes = [
-        Route("/cds-services", guard(_Discovery()), methods=["GET"], name="discovery"),
-        Route("/cds-services/{id}", guard(_Service(gateway)), methods=["POST"], name="service"),
-        Route("/cds-services/{id}/feedback", guard(_Feedback(gateway)), methods=["POST"], name="feedback"),
-        Route("/fhir/$check", guard(_FhirCheck(gateway)), methods=["POST"], name="fhir-check"),
+        Route("/cds-services", closed(_Discovery()), methods=["GET"], name="discovery"),
+        Route("/cds-services/{id}", closed(_Service(gateway)), methods=["POST"], name="service"),
+        Route("/cds-services/{id}/feedback", closed(_Feedback(gateway)), methods=["POST"], name="feedback"),
+        Route("/fhir/$check", closed(_FhirCheck(gateway)), methods=["POST"], name="fhir-check"),
         Route("/openapi.json", guard(_Document(openapi(gateway.base))), methods=["GET"], name="openapi"),
         Route("/healthz", guard(_Document({"status": "ok"})), methods=["GET"], name="health"),
     ]
+    routes += [Route(path, guard(each), methods=["GET"]) for path, each in page_routes(pages)]
     if gateway.page:
-        desk = gateway.check_desk()
-        pages = Pages(
-            gateway.knowledge,
-            gateway.base,
-            ARTICLE_CASE.read_text(),
-            lambda: answer_request(desk, article_case()),
-        )
-        routes += [Route(path, guard(each), methods=["GET"]) for path, each in page_routes(pages)]
         routes.append(Route("/check", guard(_Check(gateway, desk, pages)), methods=["POST"], name="check"))
     cors = Middleware(
         CORSMiddleware,
@@ -122,7 +139,14 @@ def application(gateway: Gateway) -> Starlette:
         allow_headers=["Authorization", "Content-Type"],
         max_age=600,
     )
-    return Starlette(routes=routes, middleware=[cors], exception_handlers={HTTPException: _not_ours})
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        for each in gateway.readers():
+            await each.close()
+
+    return Starlette(routes=routes, middleware=[cors], exception_handlers={HTTPException: _not_ours}, lifespan=lifespan)
 
 
 # --- endpoints ---------------------------------------------------------------------------------------------------
@@ -150,12 +174,20 @@ class _Service:
     async def __call__(self, request: Request) -> Response:
         _known(request)
         body = await read_json(request, self.gateway.read_seconds)
-        return Response(orjson.dumps(hook_answer(self.gateway, read_hook_request(body, HOOKS))), media_type=JSON)
+        call, notes = read_hook_request(body, HOOKS), Notes()
+        fetcher = self.gateway.fetcher
+        if fetcher is not None and call.fhir_server:
+            client: Client | None = getattr(request.state, "client", None)
+            allowed = frozenset() if client is None else client.fhir_servers
+            asked = queries(call.patient_id, call.prefetch)
+            told = await fetch_missing(fetcher, call.fhir_server, allowed, call.authorization, asked, notes)
+            call = replace(call, prefetch={**call.prefetch, **told})
+        return Response(orjson.dumps(hook_answer(self.gateway, call, notes)), media_type=JSON)
 
 
-def hook_answer(gateway: Gateway, call: HookRequest) -> dict[str, Any]:
-    """The cards of a call."""
-    pool, notes = Pool(), Notes()
+def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes) -> dict[str, Any]:
+    """The cards of a call; `notes` has what could not be fetched for it."""
+    pool = Pool()
     fetched = read_prefetch(call.prefetch, pool, notes)
     orders = check_orders(gateway.desk, call, _selector(call), fetched, pool, notes)
     return answer(gateway.shown, [(each, uuid4_bytes(gateway.random(16))) for each in orders])
@@ -262,13 +294,20 @@ class _Guard:
         self._gateway = gateway
         self._running = 0
 
-    def __call__(self, endpoint: Endpoint) -> Endpoint:
+    def __call__(self, endpoint: Endpoint, for_all: bool = True) -> Endpoint:
+        """The endpoint, guarded; not for all means that a caller must show who it is, where the gateway asks that."""
+        callers = None if for_all else self._gateway.callers
+
         async def guarded(request: Request) -> Response:
             began = time.perf_counter_ns()
             self._running += 1
             try:
                 if self._running > self._gateway.max_concurrent:
                     raise refused(503, "throttled", "too many calls at once", headers={"Retry-After": "1"})
+                if callers is not None:
+                    request.state.client = await callers.verify(
+                        request.headers.get("authorization", ""), request.scope["path"]
+                    )
                 response = await endpoint(request)
             except ProblemError as problem:
                 response = problem_response(problem)

@@ -19,7 +19,8 @@ _MOST_ASKED = 1_000
 
 def page_routes(pages: Pages) -> Iterator[tuple[str, Endpoint]]:
     """Path and endpoint of each."""
-    yield "/", _whole(lambda _: pages.check)
+    if pages.has_check:
+        yield "/", _whole(lambda _: pages.check)
     yield "/static/{name}", _static(pages)
     yield "/medications", _whole(lambda _: pages.medications)
     yield "/medications/{id}", _one(pages, "medications", pages.medication)

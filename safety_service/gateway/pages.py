@@ -60,6 +60,7 @@ class Pages:
     base: str  # public address, without a slash at the end
     example: str  # the request that the page begins with, as JSON
     example_answer: Callable[[], CheckPrescriptionResponse]
+    has_check: bool = True  # whether prescriptions can be checked on it
 
     @cached_property
     def environment(self) -> Environment:
@@ -78,6 +79,7 @@ class Pages:
             "version": self.knowledge.version,
             "reviewed": self.knowledge.reviewed,
             "here": "",
+            "has_check": self.has_check,
             "authority": lambda value: AUTHORITY_WORDS.get(value, value),
             "basis": lambda value: BASIS_WORDS.get(value, ""),
             "read_as": lambda value: READ_AS_WORDS.get(value, value),

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from safety_service.gateway.addresses import server_url
+
 
 class GatewaySettings(BaseSettings):
     """Everything of the gateway's own that may be set. Knowledge, policy and fingerprint key are those of `serve`."""
@@ -34,6 +36,37 @@ class GatewaySettings(BaseSettings):
         Path | None,
         Field(description="File that feedback on cards is appended to, one JSON object a line. None: memory."),
     ] = None
+    clients_file: Annotated[
+        Path | None,
+        Field(
+            description="YAML file of the clients that may call, each with iss and jku or jwks. With it every call "
+            "needs a token; None: everybody may call, so put something before it that asks who calls."
+        ),
+    ] = None
+    allow_sandbox_key: Annotated[
+        bool, Field(description="Trust the key of the public CDS Hooks sandbox, which everybody can sign with.")
+    ] = False
+    page: Annotated[
+        Literal["auto", "on", "off"],
+        Field(description="The page at / and the check behind it, which ask for no token; auto: without clients file."),
+    ] = "auto"
+    tls_certificate: Annotated[
+        Path | None, Field(description="PEM file of the certificate chain to serve with. None: plain HTTP.")
+    ] = None
+    tls_key: Annotated[Path | None, Field(description="PEM file of the private key of the certificate.")] = None
+    fhir_servers: Annotated[
+        str,
+        Field(
+            description="FHIR servers, separated by commas, that are asked for prefetch which was not sent, with the "
+            "token of the call; those of the clients file besides. Others are never asked."
+        ),
+    ] = ""
+    fetch_seconds: Annotated[
+        float, Field(gt=0, le=60, description="Time for all that is fetched for one call; the rest is not known.")
+    ] = 1.0
+    authorities_file: Annotated[
+        Path | None, Field(description="PEM file of the authorities to trust for other servers. None: the system's.")
+    ] = None
     max_concurrent: Annotated[
         int, Field(ge=1, le=100_000, description="Calls at once; more are answered 503 with Retry-After.")
     ] = 256
@@ -44,6 +77,11 @@ class GatewaySettings(BaseSettings):
     log_format: Annotated[
         Literal["json", "console"], Field(description="One JSON object a line, or lines for people.")
     ] = "json"
+
+    @field_validator("fhir_servers")
+    @classmethod
+    def _servers(cls, servers: str) -> str:
+        return ",".join(server_url(each.strip()) for each in servers.split(",") if each.strip())
 
     @field_validator("public_url")
     @classmethod

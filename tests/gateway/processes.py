@@ -25,7 +25,7 @@ def gateway_process(*flags: str, **environment: str) -> Iterator[str]:
                 address = said["address"]
                 break
         assert address, process.stderr and process.stderr.read()
-        yield f"http://{address}"
+        yield f"{'https' if '--tls-certificate' in flags else 'http'}://{address}"
     finally:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
