@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from enum import Enum, IntEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import grpc
 import typer
 from google.protobuf.json_format import MessageToDict
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 from rich.text import Text
 
 from medsafety import CheckPrescriptionRequest, ItemError, MedsafetyClient, MedsafetyError, Violation
@@ -24,6 +25,7 @@ from safety_service.curation.commands import curation_app
 from safety_service.curation.sound import sound_text, unsound
 from safety_service.demo import ServerFailedError, article_case, server_process
 from safety_service.flags import flags_of
+from safety_service.gateway.settings import GatewaySettings
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.load import RULES_DATA, load_knowledge
 from safety_service.knowledge.read import KnowledgeError
@@ -39,6 +41,8 @@ from safety_service.server.serve import CannotServeError, run
 from safety_service.server.settings import Settings
 from safety_service.simulate import as_data
 from safety_service.simulate import simulate as compare
+
+S = TypeVar("S", bound=BaseSettings)
 
 
 class Exit(IntEnum):
@@ -213,6 +217,24 @@ def serve(**given: object) -> None:
     """Serve until SIGTERM or Ctrl-C, then let running calls end. Flags win over environment variables."""
     try:
         run(_settings(given))
+    except (CannotServeError, KnowledgeError) as error:
+        _alarm(str(error))
+        raise typer.Exit(Exit.FAILED) from None
+
+
+@app.command()
+@flags_of(GatewaySettings)
+def gateway(**given: object) -> None:
+    """Serve CDS Hooks, FHIR and the page over HTTP until SIGTERM or Ctrl-C. Knowledge, policy and fingerprint key are
+    those of `serve`, from the same environment variables.
+    """
+    try:
+        from safety_service.gateway.serve import run as run_gateway
+    except ModuleNotFoundError as error:
+        _alarm(f"The gateway needs the extra [gateway]: the module {error.name} is not installed.")
+        raise typer.Exit(Exit.USAGE) from None
+    try:
+        run_gateway(_validated(GatewaySettings, given), _settings({}))
     except (CannotServeError, KnowledgeError) as error:
         _alarm(str(error))
         raise typer.Exit(Exit.FAILED) from None
@@ -395,12 +417,17 @@ def _answers(
 
 def _settings(given: Mapping[str, object]) -> Settings:
     """The settings of the environment, and of the flags that were given."""
+    return _validated(Settings, given)
+
+
+def _validated(settings: type[S], given: Mapping[str, object]) -> S:
     try:
-        return Settings.model_validate({name: value for name, value in given.items() if value is not None})
+        return settings.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
+        prefix = str(settings.model_config.get("env_prefix"))
         for each in error.errors():
             name = str(each["loc"][0])
-            typer.echo(f"--{name.replace('_', '-')} (MEDSAFETY_{name.upper()}): {each['msg']}", err=True)
+            typer.echo(f"--{name.replace('_', '-')} ({prefix}{name.upper()}): {each['msg']}", err=True)
         raise typer.Exit(Exit.USAGE) from None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -62,7 +62,13 @@ def _card(partners: tuple[Implicated, ...], alerts: Sequence[Alert]) -> Card:
     for alert in ordered:
         text = _new(alert.message, told)
         reasons.append(Reason(alert, alert.title, text, _new(alert.action, told)))
-    return Card(ordered[0].severity, ordered[0].title, partners, tuple(reasons), _changes(ordered))
+    return Card(
+        ordered[0].severity,
+        ordered[0].title,
+        partners,
+        tuple(reasons),
+        least_changes(each for alert in ordered for each in alert.suggestions),
+    )
 
 
 def _new(text: str, told: set[str]) -> str:
@@ -81,14 +87,13 @@ def _sentences(text: str) -> tuple[str, ...]:
     return tuple(_SENTENCE.split(text)) if text else ()
 
 
-def _changes(alerts: Sequence[Alert]) -> tuple[Suggestion, ...]:
-    """One change for each field: the least that any alert proposes, so that all of them are settled."""
+def least_changes(suggestions: Iterable[Suggestion]) -> tuple[Suggestion, ...]:
+    """One change for each field: the least that is proposed, so that all who propose one are content."""
     found: dict[str, Suggestion] = {}
-    for alert in alerts:
-        for each in alert.suggestions:
-            held = found.get(each.field)
-            if held is None or _amount(each) < _amount(held):
-                found[each.field] = each
+    for each in suggestions:
+        held = found.get(each.field)
+        if held is None or _amount(each) < _amount(held):
+            found[each.field] = each
     return tuple(found.values())
 
 

@@ -6,6 +6,7 @@ It is made from the message of the contract alone, so that a local answer and on
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from google.type.date_pb2 import Date
 from rich.text import Text
@@ -43,8 +44,8 @@ _STYLE_OF_OVERALL: Mapping[int, str] = {
     Overall.OVERALL_ADVICE: "bold cyan",
     Overall.OVERALL_CLEAR: "bold green",
 }
-_BASIS = {"derived": "number derived", "payer-criteria": "payer criteria"}
-_STEP_OF_TIER: Mapping[int, int] = {
+BASIS_WORDS = {"derived": "number derived", "payer-criteria": "payer criteria"}
+STEP_OF_TIER: Mapping[int, int] = {
     CareTier.CARE_TIER_FIRST_LINE: 1,
     CareTier.CARE_TIER_ADJUNCT: 2,
     CareTier.CARE_TIER_MULTIDISCIPLINARY: 3,
@@ -79,6 +80,23 @@ def answer_text(response: CheckPrescriptionResponse, *, explain: bool = False) -
 
 def _heading(decision: Decision) -> Iterator[Text]:
     overall = word(Overall.DESCRIPTOR, decision.overall)
+    parts = counted_words(decision)
+    first, *rest = wrapped(" · ".join(each.replace(" ", KEEP) for each in parts), f"{overall}  ", "  ")
+    first.stylize(_STYLE_OF_OVERALL.get(decision.overall, "bold"), 0, len(overall))
+    yield first
+    yield from rest
+    order = next(iter(decision.resolved_medications), None)
+    name = order.as_sent if order is not None else "order"
+    as_of = f"decided as of {date_words(decision.as_of)}"
+    yield from wrapped(f"{name}: {order_words(decision.normalized_order)}; {as_of}", "", "")
+    for note in decision.normalized_order.notes:
+        yield from wrapped(f"({note})", "", "")
+    for conflict in decision.conflicts:
+        yield from wrapped(conflict, "In conflict: ", "  ", "yellow")
+
+
+def counted_words(decision: Decision) -> list[str]:
+    """`3 high`, `2 not checked`: alerts by severity, then what else there is to count."""
     parts = [f"{number} {name.lower()}" for name, number in _by_severity(decision)]
     counts = decision.counts
     parts += [
@@ -93,18 +111,7 @@ def _heading(decision: Decision) -> Iterator[Text]:
         )
         if number
     ]
-    first, *rest = wrapped(" · ".join(each.replace(" ", KEEP) for each in parts), f"{overall}  ", "  ")
-    first.stylize(_STYLE_OF_OVERALL.get(decision.overall, "bold"), 0, len(overall))
-    yield first
-    yield from rest
-    order = next(iter(decision.resolved_medications), None)
-    name = order.as_sent if order is not None else "order"
-    as_of = f"decided as of {_date(decision.as_of)}"
-    yield from wrapped(f"{name}: {_order(decision.normalized_order)}; {as_of}", "", "")
-    for note in decision.normalized_order.notes:
-        yield from wrapped(f"({note})", "", "")
-    for conflict in decision.conflicts:
-        yield from wrapped(conflict, "In conflict: ", "  ", "yellow")
+    return parts
 
 
 def _by_severity(decision: Decision) -> list[tuple[str, int]]:
@@ -113,7 +120,8 @@ def _by_severity(decision: Decision) -> list[tuple[str, int]]:
     return [(word(Severity.DESCRIPTOR, each), held.count(each)) for each in sorted(set(held), reverse=True)]
 
 
-def _order(order: NormalizedOrder) -> str:
+def order_words(order: NormalizedOrder) -> str:
+    """Dose, days and start of an order, as the rules saw it."""
     parts = []
     if order.HasField("single_dose_high_mg"):
         parts.append(f"{_range(order.single_dose_low_mg, order.single_dose_high_mg)} mg a dose")
@@ -131,7 +139,7 @@ def _order(order: NormalizedOrder) -> str:
     if order.new_start != Answer.ANSWER_UNSPECIFIED:
         parts.append("new start" if order.new_start == Answer.ANSWER_YES else "continued")
     if order.HasField("start_date"):
-        parts.append(f"from {_date(order.start_date)}")
+        parts.append(f"from {date_words(order.start_date)}")
     return ", ".join(parts) or "dose and duration not known"
 
 
@@ -155,13 +163,13 @@ def _alert(alert: Alert, sources: _Sources, explain: bool) -> Iterator[Text]:
     if alert.HasField("overridden_before"):
         lines += noted("Before", _overridden(alert))
     if alert.suggestions:
-        lines += noted("Change", "; ".join(map(_change, alert.suggestions)), "green")
+        lines += noted("Change", "; ".join(map(change_words, alert.suggestions)), "green")
     if alert.action:
         lines += noted("Do", alert.action)
     for missing in alert.missing:
         lines += noted("Unknown", f"{missing.why}; send {missing.path}", "yellow")
     if alert.facts and (explain or not alert.title):
-        lines += noted("Facts", "; ".join(_facts(alert)))
+        lines += noted("Facts", "; ".join(fact_words(alert)))
     for number, citation in enumerate(alert.citations):
         lines += noted("also" if number else "Source", _quote(citation, sources), "dim")
     rule = f"{alert.rule_id} v{alert.rule_version}"
@@ -178,19 +186,21 @@ def _alert(alert: Alert, sources: _Sources, explain: bool) -> Iterator[Text]:
 
 def _overridden(alert: Alert) -> str:
     before = alert.overridden_before
-    told = f"overridden on {_date(before.overridden_on)}" if before.HasField("overridden_on") else "overridden"
+    told = f"overridden on {date_words(before.overridden_on)}" if before.HasField("overridden_on") else "overridden"
     told += f": {before.reason}" if before.reason else ""
     return f"{told}; {'it interrupts all the same' if alert.interruptive else 'it does not interrupt again'}"
 
 
-def _change(suggestion: Suggestion) -> str:
+def change_words(suggestion: Suggestion) -> str:
+    """`refills 1 -> 0`."""
     name = suggestion.field.removeprefix("prescription.").removesuffix("_quantity").replace("_", " ")
     unit = _UNIT.get(suggestion.unit, suggestion.unit)
     current = suggestion.current or "not sent"
     return f"{name} {current} -> {suggestion.proposed} {unit}".rstrip()
 
 
-def _facts(alert: Alert) -> Iterator[str]:
+def fact_words(alert: Alert) -> Iterator[str]:
+    """Each fact behind an alert with its limits and the records it came from."""
     for fact in alert.facts:
         limits = [
             f"{each.comparison} {each.value} {each.unit}".rstrip()
@@ -204,7 +214,7 @@ def _facts(alert: Alert) -> Iterator[str]:
 
 def _quote(citation: Citation, sources: _Sources) -> str:
     authority = AUTHORITY_WORDS.get(citation.authority, citation.authority)
-    parts = [f"{authority}: {citation.verb.replace('-', ' ')}", citation.section, _BASIS.get(citation.basis, "")]
+    parts = [f"{authority}: {citation.verb.replace('-', ' ')}", citation.section, BASIS_WORDS.get(citation.basis, "")]
     parts.append(READ_AS_WORDS.get(citation.read_as, citation.read_as))
     return f"{' · '.join(filter(None, parts))} {sources.mark(citation)}"
 
@@ -217,7 +227,7 @@ class _Sources:
         self._texts: list[str] = []
 
     def mark(self, citation: Citation) -> str:
-        when = "; ".join(filter(None, [citation.date, _standing(citation.status)]))
+        when = "; ".join(filter(None, [citation.date, standing(citation.status)]))
         parts = [citation.title, f"({when})" if when else "", citation.url]
         return self._mark(citation.url or citation.source_id, " ".join(filter(None, parts)))
 
@@ -235,15 +245,24 @@ class _Sources:
             yield from wrapped(text, f"{f'[{number}]':<5}", " " * 5, "dim")
 
 
-def _standing(status: str) -> str:
+def standing(status: str) -> str:
+    """The standing of a document where it is not in force."""
     return status if status.startswith(("lapsed", "superseded")) else ""
 
 
 # --- what was not decided ----------------------------------------------------------------------------------------
 
 
-def _not_checked(decision: Decision) -> Iterator[Text]:
-    """What could not be decided, by the field that would settle it; first the field that settles most."""
+class OpenQuestion(NamedTuple):
+    """A field that was not sent or could not be used, why, and the rules that it would settle."""
+
+    path: str
+    reasons: tuple[str, ...]
+    rules: tuple[str, ...]
+
+
+def open_questions(decision: Decision) -> tuple[list[OpenQuestion], list[str]]:
+    """The fields that would settle what is open, first the one that settles most; then what no field would settle."""
     wanted: dict[str, tuple[list[str], list[str]]] = {}  # by path: why it is open, and for which rules
     other: list[str] = []
     for check in decision.checks:
@@ -258,12 +277,20 @@ def _not_checked(decision: Decision) -> Iterator[Text]:
                         held.append(each)
             if not check.missing:
                 other.append(f"{check.rule_id}: {check.reason}".removesuffix(": "))
+    found = [OpenQuestion(path, tuple(reasons), tuple(rules)) for path, (reasons, rules) in wanted.items()]
+    return sorted(found, key=lambda each: -len(each.rules)), other
+
+
+def _not_checked(decision: Decision) -> Iterator[Text]:
+    """What could not be decided, by the field that would settle it."""
+    wanted, other = open_questions(decision)
     if wanted or other:
         yield Text("Not checked", style="bold yellow")
-    for path, (reasons, rules) in sorted(wanted.items(), key=lambda each: -len(each[1][1])):
-        yield from wrapped(f"send {path} ({'; '.join(reasons)}): {', '.join(rules)}", "  ", "    ")
-    for each in other:
-        yield from wrapped(each, "  ", "    ")
+    for each in wanted:
+        said = f"send {each.path} ({'; '.join(each.reasons)}): {', '.join(each.rules)}"
+        yield from wrapped(said, "  ", "    ")
+    for text in other:
+        yield from wrapped(text, "  ", "    ")
 
 
 def _not_used(decision: Decision) -> Iterator[Text]:
@@ -289,9 +316,7 @@ def _pathway(decision: Decision, sources: _Sources) -> Iterator[Text]:
     pathway = decision.care_pathway
     if not pathway.phase and not decision.care_options:
         return
-    phase = _phase(pathway.phase)
-    place = f"this patient is at step {pathway.current_step}" if pathway.current_step else ""
-    about = " · ".join(filter(None, [f"{phase} back pain" if phase else "", place, pathway.note]))
+    about = pathway_words(decision)
     title = "Care without drugs"
     first, *rest = wrapped(about, f"{title}  ", "  ")
     first.stylize("bold green", 0, len(title))
@@ -301,10 +326,18 @@ def _pathway(decision: Decision, sources: _Sources) -> Iterator[Text]:
     for step in pathway.steps:
         mark = ">" if step.number == pathway.current_step else " "
         yield from wrapped(f"{step.title}: {step.text}", f"{mark} {step.number}  ", " " * 5)
-        options = [each for each in decision.care_options if _STEP_OF_TIER.get(each.tier) == step.number]
+        options = [each for each in decision.care_options if STEP_OF_TIER.get(each.tier) == step.number]
         yield from _options(options, pathway.phase, sources)
         listed |= {each.id for each in options}
     yield from _options([each for each in decision.care_options if each.id not in listed], pathway.phase, sources)
+
+
+def pathway_words(decision: Decision) -> str:
+    """What the pathway is for, and where on it the patient is."""
+    pathway = decision.care_pathway
+    phase = _phase(pathway.phase)
+    place = f"this patient is at step {pathway.current_step}" if pathway.current_step else ""
+    return " · ".join(filter(None, [f"{phase} back pain" if phase else "", place, pathway.note]))
 
 
 def _options(options: list[CareOption], phase: PainPhase.ValueType, sources: _Sources) -> Iterator[Text]:
@@ -313,15 +346,18 @@ def _options(options: list[CareOption], phase: PainPhase.ValueType, sources: _So
     names = [f"{each.name} {sources.mark_page(each.url)}" if each.url else each.name for each in options]
     width = min(42, max(map(len, names)))
     for name, option in zip(names, options, strict=True):
-        grade = f"{option.certainty} certainty" if option.certainty else "not graded"
-        if option.effect_on_pain:
-            grade += f", effect on pain: {option.effect_on_pain}"
-        marks = "; ".join([grade, *_phase_marks(option, phase)])
+        marks = "; ".join([option_grade(option), *phase_marks(option, phase)])
         indent = " " * (5 + width + 2)
         yield from wrapped(marks, f"     {name:<{width}}  ", indent)
 
 
-def _phase_marks(option: CareOption, phase: PainPhase.ValueType) -> Iterator[str]:
+def option_grade(option: CareOption) -> str:
+    """Certainty and size of the effect by which an option is ranked."""
+    grade = f"{option.certainty} certainty" if option.certainty else "not graded"
+    return f"{grade}, effect on pain: {option.effect_on_pain}" if option.effect_on_pain else grade
+
+
+def phase_marks(option: CareOption, phase: PainPhase.ValueType) -> Iterator[str]:
     """The phases of an option where the patient's is not known; else the bodies that speak of other phases only."""
     if not phase:
         known = len(PainPhase.values()) - 1
@@ -361,7 +397,8 @@ def _phase(phase: PainPhase.ValueType) -> str:
     return word(PainPhase.DESCRIPTOR, phase).lower() if phase else ""
 
 
-def _date(day: Date) -> str:
+def date_words(day: Date) -> str:
+    """`2026-11-02`."""
     return f"{day.year:04}-{day.month:02}-{day.day:02}"
 
 

@@ -1,13 +1,15 @@
-"""An answer as FHIR R4: a Bundle with one DetectedIssue per alert, and one OperationOutcome with all else.
+"""An answer as FHIR R4: a Bundle with one DetectedIssue per alert, a GuidanceResponse and an OperationOutcome.
 
-What could not be decided is no DetectedIssue: it stands in the OperationOutcome with the field that would settle it.
+What could not be decided is no DetectedIssue: the GuidanceResponse asks for the data that would settle it, and the
+OperationOutcome says it in words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
-from uuid import NAMESPACE_OID, uuid5
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -21,10 +23,17 @@ from medsafety.v1.decision_pb2 import (
     ImplicatedRole,
     Overall,
 )
+from safety_service.knowledge.observation_codes import LOINC
+from safety_service.report.answer import OpenQuestion, open_questions
 from safety_service.report.layout import word
+from safety_service.report.needs import need
 
 Resource: TypeAlias = dict[str, Any]
 
+MODULE = "muscle-relaxant-safety"
+MODULE_WORDS = "Muscle relaxant safety"
+
+_RELATIVE = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}")
 _SEVERITY: Mapping[int, str] = {
     DetectedIssueSeverity.DETECTED_ISSUE_SEVERITY_LOW: "low",
     DetectedIssueSeverity.DETECTED_ISSUE_SEVERITY_MODERATE: "moderate",
@@ -43,11 +52,33 @@ def bundle(response: CheckPrescriptionResponse, request: CheckPrescriptionReques
         for alert, alert_id in zip(response.decision.alerts, response.alert_ids, strict=True)
     ]
     outcome = _operation_outcome(response)
+    guidance = _guidance(response, request, issues, outcome)
     return {
         "resourceType": "Bundle",
         "type": "collection",
         "timestamp": _instant(response.evaluated_at),
-        "entry": [{"fullUrl": f"urn:uuid:{each['id']}", "resource": each} for each in [*issues, outcome]],
+        "entry": [{"fullUrl": _urn(each), "resource": each} for each in [*issues, guidance, outcome]],
+    }
+
+
+def _urn(resource: Resource) -> str:
+    return f"urn:uuid:{resource['id']}"
+
+
+def not_checked(why: str, decision_id: bytes, now_ns: int) -> Resource:
+    """A Bundle of type collection that says only why there is no answer. `now_ns` is since 1970, UTC."""
+    when = Timestamp()
+    when.FromNanoseconds(now_ns)
+    outcome = {
+        "resourceType": "OperationOutcome",
+        "id": str(UUID(bytes=decision_id)),
+        "issue": [_issue("error", "required", why)],
+    }
+    return {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "timestamp": _instant(when),
+        "entry": [{"fullUrl": _urn(outcome), "resource": outcome}],
     }
 
 
@@ -71,7 +102,7 @@ def _detected_issue(
             "status": "final",
             "code": {"coding": coding, "text": alert.title or rule},
             "severity": _SEVERITY.get(alert.detected_issue_severity, ""),
-            "patient": {"identifier": {"value": request.patient.id}} if request.patient.id else {},
+            "patient": _patient(request),
             "identifiedDateTime": _instant(response.evaluated_at),
             "author": {"type": "Device", "display": _author(response.decision)},
             "implicated": [_reference(each) for each in alert.implicated],
@@ -92,8 +123,57 @@ def _mitigation(alert: Alert) -> Resource:
     return {"action": {"text": f"Overridden: {before.reason}" if before.reason else "Overridden"}, "date": date}
 
 
+def _patient(request: CheckPrescriptionRequest) -> Resource:
+    return {"identifier": {"value": request.patient.id}} if request.patient.id else {}
+
+
+def _guidance(
+    response: CheckPrescriptionResponse,
+    request: CheckPrescriptionRequest,
+    issues: Sequence[Resource],
+    outcome: Resource,
+) -> Resource:
+    """Whether all was decided, by which knowledge, and the data that is still required."""
+    decision = response.decision
+    wanted, _ = open_questions(decision)
+    guidance: Resource = _without_empty(
+        {
+            "resourceType": "GuidanceResponse",
+            "id": str(uuid5(NAMESPACE_OID, f"{response.decision_id} guidance")),
+            "requestIdentifier": {"value": response.request_id} if response.request_id else {},
+            "moduleCodeableConcept": {
+                "coding": [{"version": decision.knowledge.version, "code": MODULE, "display": MODULE_WORDS}],
+                "text": f"{_author(decision)}, digest {decision.knowledge.digest}, policy {decision.policy.id}",
+            },
+            "status": "data-required" if wanted else "success",
+            "subject": _patient(request),
+            "occurrenceDateTime": _instant(response.evaluated_at),
+            "performer": {"type": "Device", "display": _author(decision)},
+            "reasonReference": [{"reference": _urn(each)} for each in issues],
+            "evaluationMessage": [{"reference": _urn(outcome)}],
+            "dataRequirement": [_requirement(each) for each in wanted],
+        }
+    )
+    return guidance
+
+
+def _requirement(question: OpenQuestion) -> Resource:
+    """`id` is the field of the contract, for clients that send facts by it."""
+    asked = need(question.path)
+    return {
+        "id": question.path,
+        "type": asked.type,
+        "mustSupport": list(asked.elements),
+        "codeFilter": [{"path": "code", "code": [{"system": LOINC, "code": each} for each in asked.codes]}]
+        if asked.codes
+        else [],
+    }
+
+
 def _reference(implicated: Implicated) -> Resource:
-    """By identifier: only the sender knows under which address a record lives."""
+    """By identifier where the id is no FHIR reference: only the sender knows under which address a record lives."""
+    if _RELATIVE.fullmatch(implicated.reference):
+        return {"reference": implicated.reference, "display": implicated.display}
     kind = _TYPE.get(implicated.role, "")
     return {"type": kind, "identifier": {"value": implicated.reference}, "display": implicated.display}
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from safety_service.domain import Medication, ResolvedIngredient
 from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.knowledge.resolve import Resolution, did_you_mean, resolve
-from safety_service.knowledge.schema import Figures, Product, Review, Source, Statement
+from safety_service.knowledge.schema import Arm, Figures, Product, Review, Source, Statement
 from safety_service.report.layout import AUTHORITY_WORDS, BODY, READ_AS_WORDS, headed, noted, wrapped
 from safety_service.rules.vocabulary import Unit
 
@@ -68,14 +68,12 @@ def _partner(knowledge: Knowledge, ingredient: str) -> Iterator[Text]:
 def _line(line: Line, sources: Mapping[str, Source]) -> Iterator[Text]:
     file = line.file
     yield Text.assemble((file.name, "bold"), f"  {line.id}")
-    yield from wrapped(_review(file.review), "", "  ", "yellow")
+    yield from wrapped(review_words(file.review), "", "  ", "yellow")
     yield from wrapped(f"Labelled for: {file.indication}", "", "  ")
     if file.brands:
         yield from wrapped(f"Brands: {', '.join(file.brands)}", "", "  ")
     for product in file.products:
-        strengths = ", ".join(f"{each:g}" for each in product.strengths_mg)
-        release = "" if product.release == "any" else f"{product.release.upper()} "
-        yield from wrapped(f"Product: {release}{' or '.join(product.forms)}, {strengths} mg", "", "  ")
+        yield from wrapped(f"Product: {product_words(product)}", "", "  ")
     yield from wrapped(f"Codes: {'; '.join([f'RxNorm {file.rxcui}', *(f'ATC {each}' for each in file.atc)])}", "", "  ")
     used: dict[str, int] = {}
     for name, said in file.statements.items():
@@ -100,15 +98,34 @@ def _line(line: Line, sources: Mapping[str, Source]) -> Iterator[Text]:
         yield from wrapped(text, f"{f'[{number}]':<5}", " " * 5, "dim")
 
 
-def _statement(name: str, said: Statement, severity: str, mark: str) -> Iterator[Text]:
+def product_words(product: Product) -> str:
+    """`ER tablet, 10, 20 mg`."""
+    strengths = ", ".join(f"{each:g}" for each in product.strengths_mg)
+    release = "" if product.release == "any" else f"{product.release.upper()} "
+    return f"{release}{' or '.join(product.forms)}, {strengths} mg"
+
+
+def arm_words(arm: Arm) -> str:
+    """One arm of a trial with its percentages."""
+    number = f" (n = {arm.n})" if arm.n is not None else ""
+    effects = ", ".join(f"{effect} {percent}" for effect, percent in arm.percent.items())
+    return f"{arm.arm}{number}: {effects}"
+
+
+def value_words(said: Statement) -> str:
+    """The value of a statement with its unit; "" for one that has none."""
     match said.value:
         case None:
-            value = ""
+            return ""
         case tuple() as values:
-            value = f" = {', '.join(values)}"
+            return ", ".join(values)
         case number:
             unit = "" if said.unit in (None, Unit.COUNT.value) else f" {said.unit}"
-            value = f" = {number:g}{unit}"
+            return f"{number:g}{unit}"
+
+
+def _statement(name: str, said: Statement, severity: str, mark: str) -> Iterator[Text]:
+    value = f" = {told}" if (told := value_words(said)) else ""
     yield from headed(severity, f"{name}{value}")
     yield from wrapped(said.says, BODY, BODY)
     if said.arithmetic is not None:
@@ -116,17 +133,15 @@ def _statement(name: str, said: Statement, severity: str, mark: str) -> Iterator
     for other in said.also:
         yield from noted("Also", other)
     authority = AUTHORITY_WORDS.get(said.authority.value, said.authority.value)
-    parts = [f"{authority}: {said.verb.replace('-', ' ')}", said.section, _read(said.read_as.value, said.seen_in)]
+    parts = [f"{authority}: {said.verb.replace('-', ' ')}", said.section, read_words(said.read_as.value, said.seen_in)]
     yield from noted("Source", f"{' · '.join(filter(None, parts))} {mark}", "dim")
 
 
 def _figures(figures: Figures, mark: str) -> Iterator[Text]:
     yield from wrapped(f"Percent of patients, {figures.trial}", "", "  ", "bold")
     for arm in figures.arms:
-        number = f" (n = {arm.n})" if arm.n is not None else ""
-        effects = ", ".join(f"{effect} {percent}" for effect, percent in arm.percent.items())
-        yield from wrapped(f"{arm.arm}{number}: {effects}", "  ", "    ")
-    parts = [figures.section, _read(figures.read_as.value, figures.seen_in)]
+        yield from wrapped(arm_words(arm), "  ", "    ")
+    parts = [figures.section, read_words(figures.read_as.value, figures.seen_in)]
     yield from wrapped(f"{' · '.join(filter(None, parts))} {mark}", "  ", "  ", "dim")
 
 
@@ -134,12 +149,14 @@ def _mark(used: dict[str, int], source: str) -> str:
     return f"[{used.setdefault(source, len(used) + 1)}]"
 
 
-def _read(read_as: str, seen_in: tuple[str, ...]) -> str:
+def read_words(read_as: str, seen_in: tuple[str, ...]) -> str:
+    """How a statement was read, and where."""
     how = READ_AS_WORDS[read_as]
     return f"{how} ({', '.join(seen_in)})" if how and seen_in else how
 
 
-def _review(review: Review) -> str:
+def review_words(review: Review) -> str:
+    """Who answers for it."""
     if review.status == "reviewed":
         return f"Reviewed by {review.reviewer}, {review.on}"
     return "Not reviewed by a named clinician"

@@ -12,7 +12,7 @@ import pytest
 from google.type.date_pb2 import Date
 
 from medsafety import CheckPrescriptionRequest, CheckPrescriptionResponse, MedsafetyError, Violation
-from medsafety.v1.decision_pb2 import Decision, Overall
+from medsafety.v1.decision_pb2 import CheckStatus, Decision, Overall
 from medsafety.v1.patient_pb2 import Patient
 from safety_service.report.fhir import bundle, refusal
 from tests.report.hand_made import answer
@@ -47,7 +47,7 @@ def test_the_bundle_has_one_issue_per_alert_and_one_outcome() -> None:
     assert (made["resourceType"], made["type"]) == ("Bundle", "collection")
     assert DATE_TIME.fullmatch(made["timestamp"])
     kinds = [each["resource"]["resourceType"] for each in made["entry"]]
-    assert kinds == ["DetectedIssue", "DetectedIssue", "OperationOutcome"]
+    assert kinds == ["DetectedIssue", "DetectedIssue", "GuidanceResponse", "OperationOutcome"]
     ids = [each["resource"]["id"] for each in made["entry"]]
     assert [each["fullUrl"] for each in made["entry"]] == [f"urn:uuid:{each}" for each in ids]
     assert all(map(FHIR_ID.fullmatch, ids))
@@ -76,7 +76,7 @@ def test_nothing_in_it_is_empty_and_it_is_plain_json() -> None:
 
 
 def test_a_detected_issue_has_the_elements_of_r4() -> None:
-    first, second, _ = resources(answer())
+    first, second, *_ = resources(answer())
     for issue in (first, second):
         assert set(issue) <= DETECTED_ISSUE
         assert "mitigation" not in issue  # that is the pharmacist's act
@@ -126,8 +126,61 @@ def test_the_outcome_says_what_was_not_decided_and_what_to_send() -> None:
 
 def test_an_answer_without_alerts_is_still_a_bundle() -> None:
     response = CheckPrescriptionResponse(decision_id="x", decision=Decision(overall=Overall.OVERALL_CLEAR))
-    (outcome,) = resources(response)
+    guidance, outcome = resources(response)
+    assert guidance["status"] == "success"
+    assert "dataRequirement" not in guidance
     assert [each["details"]["text"] for each in outcome["issue"]] == ["Overall: CLEAR"]
+
+
+GUIDANCE = set(
+    "resourceType id requestIdentifier moduleCodeableConcept status subject occurrenceDateTime performer "
+    "reasonReference evaluationMessage dataRequirement".split()
+)
+
+
+def test_the_guidance_asks_for_the_data_that_is_required() -> None:
+    *issues, guidance, outcome = resources(answer())
+    assert set(guidance) <= GUIDANCE
+    assert guidance["status"] == "data-required"
+    assert guidance["subject"] == {"identifier": {"value": "patient-1"}}
+    assert DATE_TIME.fullmatch(guidance["occurrenceDateTime"])
+    assert [each["reference"] for each in guidance["reasonReference"]] == [f"urn:uuid:{each['id']}" for each in issues]
+    assert guidance["evaluationMessage"] == [{"reference": f"urn:uuid:{outcome['id']}"}]
+    assert guidance["moduleCodeableConcept"]["coding"][0]["version"] == "2026.11.0"
+    wanted = guidance["dataRequirement"]
+    assert {"id": "patient.falls", "type": "Any"} in wanted
+    assert all(set(each) <= {"id", "type", "mustSupport", "codeFilter"} for each in wanted)
+
+
+def open_question(path: str) -> CheckPrescriptionResponse:
+    response = CheckPrescriptionResponse(decision_id="x", decision=Decision(overall=Overall.OVERALL_INCOMPLETE))
+    check = response.decision.checks.add(rule_id="r", rule_version=1, status=CheckStatus.CHECK_STATUS_NOT_EVALUATED)
+    check.missing.add(fact="f", path=path, why="f: not sent")
+    return response
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("patient.birth_date", {"type": "Patient", "mustSupport": ["birthDate"]}),
+        ("patient.renal.egfr", {"type": "Observation", "mustSupport": ["value"]}),
+        (
+            "prescription.days_supply",
+            {"type": "MedicationRequest", "mustSupport": ["dispenseRequest.expectedSupplyDuration"]},
+        ),
+        ("something.new", {"type": "Any"}),
+    ],
+)
+def test_a_required_fact_has_its_place_in_fhir(path: str, expected: dict[str, Any]) -> None:
+    guidance, _ = resources(open_question(path))
+    (requirement,) = guidance["dataRequirement"]
+    codes = requirement.pop("codeFilter", None)
+    assert requirement == {"id": path, **expected}
+    if expected["type"] == "Observation":
+        assert codes[0]["path"] == "code"
+        assert {"system": "http://loinc.org", "code": "98979-8"} in codes[0]["code"]
+    else:
+        assert codes is None
 
 
 def test_alerts_and_their_ids_must_match() -> None:

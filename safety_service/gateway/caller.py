@@ -1,0 +1,199 @@
+"""Who calls: the JSON web token of CDS Hooks, verified by keys that the operator has named."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import jwt
+
+from safety_service.gateway.clients import Client
+from safety_service.gateway.keys import ALGORITHMS, Key, UnusableKeyError, read_keys
+from safety_service.gateway.outside import Reader, UnreadableError
+from safety_service.gateway.problems import ProblemError, refused
+
+SKEW_SECONDS: Final = 60
+MOST_SECONDS: Final = 3_600  # from iat to exp; CDS Hooks recommends five minutes
+_KEPT_SECONDS: Final = 600  # keys that were fetched
+_STALE_SECONDS: Final = 3_600  # the same, when they cannot be fetched again
+_AGAIN_SECONDS: Final = 30  # least time between two fetches of a set, whatever is asked for
+_TOKEN: Final = 16_384
+_JTI: Final = 256
+_JWKS_BYTES: Final = 65_536
+_MOST_SEEN: Final = 200_000
+
+
+def _unauthorized(why: str) -> ProblemError:
+    return refused(401, "login", why, headers={"WWW-Authenticate": "Bearer"})
+
+
+class _Held(NamedTuple):
+    """A key set, when it was fetched and when that was last tried."""
+
+    fetched: float
+    tried: float
+    keys: Sequence[Key]
+
+
+_NOTHING = _Held(float("-inf"), float("-inf"), ())
+
+
+class KeySets:
+    """The keys of clients, fetched from their `jku` and kept for a while."""
+
+    def __init__(
+        self, reader: Reader, seconds: float, allow_sandbox_key: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.reader = reader
+        self._seconds = seconds
+        self._allow_sandbox_key = allow_sandbox_key
+        self._clock = clock
+        self._held: dict[str, _Held] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def key(self, client: Client, kid: str) -> Key:
+        """The key of this name; a set that does not hold it is fetched once more. Raises ProblemError 401."""
+        if not client.jku:
+            return self._named(client.keys, kid)
+        async with self._locks.setdefault(client.jku, asyncio.Lock()):
+            now = self._clock()
+            held = self._held.get(client.jku, _NOTHING)
+            fresh = now - held.fetched <= _KEPT_SECONDS
+            known = any(each.kid == kid for each in held.keys)
+            if not (fresh and known) and now - held.tried > _AGAIN_SECONDS:
+                held = self._held[client.jku] = await self._fetch(client.jku, held, now)
+            return self._named(held.keys, kid)
+
+    async def _fetch(self, jku: str, before: _Held, now: float) -> _Held:
+        """What could not be fetched leaves the keys there were, for a time: else any stranger could take them away."""
+        try:
+            sent = await self.reader.read(jku, {"Accept": "application/json"}, _JWKS_BYTES, self._seconds)
+        except UnreadableError:
+            return before._replace(tried=now, keys=before.keys if now - before.fetched <= _STALE_SECONDS else ())
+        try:
+            return _Held(now, now, read_keys(sent, self._allow_sandbox_key))
+        except UnusableKeyError:
+            return _Held(now, now, ())
+
+    @staticmethod
+    def _named(keys: Sequence[Key], kid: str) -> Key:
+        for each in keys:
+            if each.kid == kid:
+                return each
+        raise _unauthorized("no usable key of this client has the kid of the token")
+
+
+class Seen:
+    """The tokens that were used, until they expire. Of this process alone."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._until: dict[tuple[str, str], float] = {}
+
+    def take(self, iss: str, jti: str, expires: float) -> None:
+        """Raises ProblemError when it was used before, or when too many are in use to know."""
+        now = self._clock()
+        if len(self._until) >= _MOST_SEEN:
+            self._until = {each: until for each, until in self._until.items() if until > now}
+            if len(self._until) >= _MOST_SEEN:
+                raise refused(503, "throttled", "too many tokens in use", headers={"Retry-After": "60"})
+        if self._until.get((iss, jti), 0.0) > now:
+            raise _unauthorized("the token was used before (jti)")
+        self._until[iss, jti] = expires + SKEW_SECONDS
+
+
+class Callers:
+    """Verifies the token of a call. `base` is the public address that tokens are made out to."""
+
+    def __init__(self, clients: Mapping[str, Client], keys: KeySets, base: str, seen: Seen | None = None) -> None:
+        self._clients = clients
+        self._keys = keys
+        self._base = base
+        self._seen = seen or Seen()
+
+    @property
+    def reader(self) -> Reader:
+        return self._keys.reader
+
+    async def verify(self, authorization: str, path: str) -> Client:
+        """The client that calls `path`. Raises ProblemError 401 or 403."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _unauthorized("a bearer token is required")
+        header, claims = _unverified(token)
+        algorithm = header.get("alg")
+        if algorithm not in ALGORITHMS:
+            raise _unauthorized(f"alg must be {' or '.join(ALGORITHMS)}")
+        if str(header.get("typ", "")).upper() != "JWT":
+            raise _unauthorized("typ must be JWT")
+        kid = header.get("kid")
+        if not isinstance(kid, str) or not kid:
+            raise _unauthorized("kid is required")
+        iss = claims.get("iss")
+        client = self._clients.get(iss) if isinstance(iss, str) else None
+        if client is None:
+            raise _unauthorized("iss is not one that may call")
+        if "jku" in header and header["jku"] != client.jku:
+            raise _unauthorized("jku is not the one of this client")
+        for name in ("exp", "iat", "nbf"):
+            if name in claims and not _is_time(claims[name]):
+                raise _unauthorized(f"{name} must be a number")
+        key = await self._keys.key(client, kid)
+        if key.algorithm != algorithm:
+            raise _unauthorized("alg is not that of the key")
+        claims = self._verified(token, key, client, path)
+        self._seen.take(client.iss, claims["jti"], claims["exp"])
+        if client.tenants and claims.get("tenant") not in client.tenants:
+            raise refused(403, "forbidden", "the tenant may not call this service")
+        return client
+
+    def _verified(self, token: str, key: Key, client: Client, path: str) -> dict[str, Any]:
+        endpoint = self._base + path
+        # Clients are known to sign feedback for the service as well as for its feedback endpoint.
+        audience = [endpoint, endpoint.removesuffix("/feedback")]
+        try:
+            claims = jwt.decode(
+                token,
+                key.key,
+                algorithms=[key.algorithm],
+                audience=audience,
+                issuer=client.iss,
+                leeway=SKEW_SECONDS,
+                options={"require": ["iss", "aud", "exp", "iat", "jti"]},
+            )
+        except jwt.MissingRequiredClaimError as error:
+            raise _unauthorized(f"{error.claim} is required") from None
+        except jwt.PyJWTError as error:
+            raise _unauthorized(_WHY.get(type(error), "the token is not valid")) from None
+        jti = claims["jti"]
+        if not isinstance(jti, str) or not 0 < len(jti) <= _JTI:
+            raise _unauthorized("jti must be a string")
+        if claims["exp"] - claims["iat"] > MOST_SECONDS:
+            raise _unauthorized(f"exp must be at most {MOST_SECONDS} s after iat")
+        return claims
+
+
+_WHY: dict[type[jwt.PyJWTError], str] = {
+    jwt.ExpiredSignatureError: "the token has expired (exp)",
+    jwt.ImmatureSignatureError: "the token is not valid yet (iat or nbf)",
+    jwt.InvalidAudienceError: "aud must be the address that is called",
+    jwt.InvalidSignatureError: "the signature is not that of the client",
+}
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims as they stand, to find out whose keys verify them."""
+    if len(token) > _TOKEN:
+        raise _unauthorized("the token is too long")
+    try:
+        read = jwt.decode_complete(token, options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        raise _unauthorized("the token is not a JSON web token") from None
+    return read["header"], read["payload"]

@@ -1,0 +1,108 @@
+"""The whole order with a proposed change made, for an `update` action; nothing that contradicts the change stays."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from safety_service.domain import Suggestion
+from safety_service.gateway.fhir import dates
+from safety_service.gateway.fhir.notes import Notes
+from safety_service.gateway.fhir.quantities import UCUM
+from safety_service.gateway.fhir.shapes import Resource, listed, number, record, text, whole
+
+
+def corrected(order: Resource, suggestions: Iterable[Suggestion]) -> Resource | None:
+    """A changed copy, or None when a change has no place in this order that it could be made in."""
+    changed: Resource = copy.deepcopy(order)
+    new_words: list[str] = []
+    for each in suggestions:
+        value = float(each.proposed)
+        match each.field:
+            case "prescription.dose_quantity":
+                if not _dose(changed, value, each.unit):
+                    return None
+                new_words.append(f"{_plain(value)} {each.unit} a dose")
+            case "prescription.days_supply":
+                _days(changed, int(value))
+                new_words.append(f"for {int(value)} days")
+            case "prescription.refills":
+                _dispense(changed)["numberOfRepeatsAllowed"] = int(value)
+            case _:
+                return None
+    if new_words:
+        for sig in map(record, listed(changed.get("dosageInstruction"))):
+            _say(sig, ", ".join(new_words))
+    return changed
+
+
+def _dose(order: Resource, value: float, unit: str) -> bool:
+    """The dose of the one instruction. The fill lasts as long as before only with another quantity, so that goes."""
+    instructions = [record(each) for each in listed(order.get("dosageInstruction"))]
+    if len(instructions) != 1:
+        return False
+    sig = instructions[0]
+    amount = {"value": _plain(value), "unit": unit, "system": UCUM, "code": unit}
+    sig.pop("doseQuantity", None)
+    sig["doseAndRate"] = [{"doseQuantity": amount}]
+    order["dosageInstruction"] = [sig]
+    _dispense(order).pop("quantity", None)
+    _drop_empty_dispense(order)
+    return True
+
+
+def _days(order: Resource, days: int) -> None:
+    """The days of one fill, with the quantity and the bounds of the timing that go with them."""
+    request = _dispense(order)
+    before = whole(record(request.get("expectedSupplyDuration")).get("value"))
+    request["expectedSupplyDuration"] = {"value": days, "unit": "days", "system": UCUM, "code": "d"}
+    quantity = record(request.get("quantity"))
+    held = number(quantity.get("value"))
+    if quantity:
+        share = None if held is None or not before else held * days / before
+        if share is not None and share.is_integer():
+            quantity["value"] = int(share)
+        else:
+            del request["quantity"]
+    for sig in map(record, listed(order.get("dosageInstruction"))):
+        _bound(sig, order, days)
+
+
+def _bound(sig: Resource, order: Resource, days: int) -> None:
+    repeat = record(record(sig.get("timing")).get("repeat"))
+    for name in ("boundsRange", "boundsDuration", "count", "countMax"):
+        if name in repeat:
+            repeat.pop(name)
+            repeat["boundsDuration"] = {"value": days, "unit": "days", "system": UCUM, "code": "d"}
+    period = record(repeat.get("boundsPeriod"))
+    start = dates.calendar(dates.read_date(period.get("start") or order.get("authoredOn"), "", Notes()))
+    if "end" in period:
+        if start is None:
+            period.pop("end")
+        else:
+            period["end"] = (start + timedelta(days=days - 1)).isoformat()
+
+
+def _dispense(order: Resource) -> Resource:
+    request = record(order.get("dispenseRequest"))
+    order["dispenseRequest"] = request
+    return request
+
+
+def _drop_empty_dispense(order: Resource) -> None:
+    if not order["dispenseRequest"]:
+        del order["dispenseRequest"]
+
+
+def _say(sig: Resource, change: str) -> None:
+    """The sig says the change first; what it said before stays legible, since it may hold more than the structure."""
+    before = text(sig.get("text")) or text(sig.get("patientInstruction"))
+    if before:
+        sig["text"] = f"CHANGED to {change}. Before the change: {before}"
+        sig.pop("patientInstruction", None)
+
+
+def _plain(value: float) -> Any:
+    return int(value) if value.is_integer() else value
