@@ -170,7 +170,7 @@ def demo() -> None:
 def audit(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Files, folders or globs: CSV, Parquet; also .gz, .zst."),
+        typer.Argument(metavar="INPUT...", help="Files, folders, globs: CSV, Parquet, FHIR NDJSON, OMOP; packed too."),
     ],
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results; a stopped audit goes on in it.")],
     map_file: Annotated[
