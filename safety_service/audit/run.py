@@ -25,6 +25,7 @@ from safety_service import __version__
 from safety_service.audit import files
 from safety_service.audit.buckets import Bucket, BucketWriter, patients, read_bucket
 from safety_service.audit.column_map import Map, Mapped, map_columns, read_map
+from safety_service.audit.disclosure import DEFAULT, PROFILES
 from safety_service.audit.files import OutputError
 from safety_service.audit.inputs import Inputs
 from safety_service.audit.known import Told
@@ -32,6 +33,7 @@ from safety_service.audit.lines import plain_name
 from safety_service.audit.measures import COUNTS, added_up, counts_table, measures
 from safety_service.audit.read_csv import Refused
 from safety_service.audit.replay import ALERTS, STATUSES, Found, replay
+from safety_service.audit.report_page import LAW, Audited, report_page
 from safety_service.audit.rows import rows_of
 from safety_service.audit.tables import REJECTED, TABLES, place_of
 from safety_service.domain import Completeness
@@ -44,7 +46,7 @@ _EXPANDS = 8  # bytes in memory for a byte of a plain file, on the safe side
 _PACKED = 6  # bytes of text in a byte of a compressed or Parquet file
 _MOST_BUCKETS = 1024
 _LOINC_ONLY = ("fhir", "omop measurement")  # a liver test under a code that is not known here passes unseen
-_DAYS = pa.schema(
+DAYS = pa.schema(
     [
         ("what", pa.string()),
         ("record_kind", pa.string()),
@@ -85,6 +87,8 @@ class Options:
     workers: int = 1
     statuses: bool = False
     partial: frozenset[str] = frozenset()  # tables that are not complete
+    disclosure: str = DEFAULT  # profile by which small numbers are kept out of the report
+    prescribers: bool = False  # the report has a table of them
     knowledge_dir: Path | None = None
     policy_file: Path | None = None
 
@@ -325,7 +329,7 @@ def check_bucket(number: int) -> dict[str, Any]:
     days = sorted(found.days.items())
     columns = [[key[i] for key, _ in days] for i in range(4)]
     files.write_table(
-        _result(worker.work, number, "days.parquet"), pa.table([*columns, [n for _, n in days]], schema=_DAYS)
+        _result(worker.work, number, "days.parquet"), pa.table([*columns, [n for _, n in days]], schema=DAYS)
     )
     files.write_table(_result(worker.work, number, "rejected.parquet"), _bucket_rejected(bucket, worker.names))
     counts = {
@@ -373,7 +377,8 @@ def _put_together(
         for bucket in range(len(results)):
             yield pq.read_table(_result(work, bucket, name))
 
-    (out / "manifest.json").unlink(missing_ok=True)  # it speaks of what stands beside it
+    for name in ("manifest.json", "report.html"):  # they speak of what stands beside them
+        (out / name).unlink(missing_ok=True)
     alerts = files.write_tables(out / "alerts.parquet", ALERTS, parts("alerts.parquet"))
     if options.statuses:
         files.write_tables(out / "statuses.parquet", STATUSES, parts("statuses.parquet"))
@@ -403,15 +408,19 @@ def _put_together(
         "rejected": dict(sorted(Counter(rejected.column("reason").to_pylist()).items())),
         "checked_records": dict(sum((Counter(each["records"]) for each in results), Counter())),
         "alerts": alerts,
-        "outputs": {name: files.digest(out / name) for name in names},
+        "report": {"disclosure": options.disclosure, "prescribers": options.prescribers},
     }
     if not law["balances"]:
         raise DoesNotBalanceError(law_text(law))
+    days = pa.concat_tables([DAYS.empty_table(), *parts("days.parquet")])
+    page = report_page(
+        Audited(counts, days, manifest), knowledge, PROFILES[options.disclosure], prescribers=options.prescribers
+    )
+    with files.partial(out / "report.html") as unfinished:
+        unfinished.write_text(page, encoding="utf-8")
+    manifest["outputs"] = {name: files.digest(out / name) for name in (*names, "report.html")}
     files.write_json(out / "manifest.json", manifest)
     return manifest
-
-
-LAW = ("header", "blank", "rejected", "duplicate", "not_relevant", "audited")
 
 
 def _law(read: Mapping[str, Any], results: Sequence[Mapping[str, Any]], rejected: int) -> dict[str, Any]:

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from safety_service.audit.files import InputError, OutputError
-from safety_service.audit.run import LAW, DoesNotBalanceError
+from safety_service.audit.report_page import LAW
+from safety_service.audit.run import DoesNotBalanceError
 from safety_service.audit.synth import BREAKS, break_line
 from safety_service.knowledge.knowledge import Knowledge
 from tests.audit.records import made, put, run, table, write_rows
