@@ -104,17 +104,32 @@ def weigh(knowledge: Knowledge, request: CheckRequest) -> Weighed:
     return Weighed(order, history, patient, lines, spoken, unanswered)
 
 
+class Answered(NamedTuple):
+    """The alerts, the most severe first, and all answers in the catalogue's order."""
+
+    alerts: list[Alert]
+    checks: list[Check]
+    not_processed: list[NotProcessed]
+    overall: Overall
+
+
 def tell(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DEFAULT_FINGERPRINT_KEY) -> Decision:
     """The alerts explained, all answers in the catalogue's order."""
+    return _decision(knowledge, weighed, answered(knowledge, weighed, fingerprint_key))
+
+
+def answered(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DEFAULT_FINGERPRINT_KEY) -> Answered:
+    """What `tell` puts into a Decision of alerts and answers, for those who need nothing else of it."""
     order, history, patient, lines, spoken, unanswered = weighed
     step = _step(patient, spoken)
     names = tuple([line.name for line in lines])
-    stamp = _stamp(order.request, order, fingerprint_key)
+    stamp = _stamp(order.request, order, fingerprint_key) if any(each.fired for each in spoken) else None
     alerts: list[Alert] = []
     checks: list[Check] = unanswered
     for each in spoken:
         telling = Telling(knowledge, order, history, each.facts, names, step)
         for at, rule, clause in each.fired:
+            assert stamp is not None
             options = fitting_options(knowledge, rule.rule.care, step, patient.phase, patient.given_up)
             try:
                 alerts.append(explain(telling, rule, clause, each.answers[at].missing, options, stamp))
@@ -125,7 +140,28 @@ def tell(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DEFAUL
         position = {rule.id: i for i, rule in enumerate(knowledge.rules)}
         checks.sort(key=lambda each: (position[each.rule_id], each.subject))
     alerts.sort(key=lambda each: -each.severity)  # stable: the catalogue's order within a severity
-    return _decision(knowledge, order, history, patient, spoken, alerts, checks, lines, step)
+    not_processed = _not_processed(order, history, patient)
+    return Answered(alerts, checks, not_processed, _overall(alerts, checks, not_processed))
+
+
+def _overall(alerts: list[Alert], checks: list[Check], not_processed: list[NotProcessed]) -> Overall:
+    if any(each.severity >= Severity.MODERATE for each in alerts):
+        return Overall.ALERTS
+    if not_processed or any(each.status in _NO_ANSWER for each in checks):
+        return Overall.INCOMPLETE
+    return Overall.ADVICE if alerts else Overall.CLEAR
+
+
+def _not_processed(order: Order, history: History, patient: PatientFacts) -> list[NotProcessed]:
+    """What was sent and could not be used."""
+    resolution = order.resolution
+    found = [*order.request.not_processed]
+    if resolution.matched_by is MatchedBy.NONE:
+        found.append(NotProcessed("prescription.medication", resolution.why_not))
+    elif resolution.unrecognised:
+        words = ", ".join(resolution.unrecognised)
+        found.append(NotProcessed("prescription.medication", f"not recognised beside the rest: {words}"))
+    return [*found, *history.not_processed, *patient.not_processed]
 
 
 def ask(program: Program, facts: LineFacts) -> Spoken:
@@ -268,27 +304,34 @@ def _unanswered_pairs(knowledge: Knowledge, order: Order, history: History, spok
     answers = [answer for each in spoken for answer in each.answers]
     answered = {answer.rule_id for answer in answers}
     settled = {answer.rule_id for answer in answers if answer.status is not CheckStatus.NOT_APPLICABLE}
-    facts: dict[str, set[str]] = {}  # what a rule asks on any relaxant
-    for line in knowledge.lines.values():
-        for live in line.pair_program.rules:
-            facts.setdefault(live.rule.id, set()).update(*(clause.facts for clause in live.clauses))
+    wanted = _classes_wanted(tuple([line.pair_program for line in knowledge.lines.values()]))
     checks = []
     for rule in knowledge.rules:
         if rule.scope != "pair" or rule.id in settled:
             continue
-        wanted = facts.get(rule.id, set())
-        classes = {CLASS_OF_FACT[name] for name in wanted if name in CLASS_OF_FACT}
-        if "cns_active_count" in wanted:
-            classes.add(COUNTED)
-        if "overlap_opioid_and_benzodiazepine" in wanted:
-            classes |= {"opioid", "benzodiazepine"}
-        concerned = any(own & knowledge.drugs.bit(each) for each in classes)
+        concerned = any(own & knowledge.drugs.bit(each) for each in wanted.get(rule.id, ()))
         if concerned and open_history:
             need = Missing("relaxant", "patient.medications", "whether a muscle relaxant is taken is not known")
             checks.append(Check(rule.id, rule.version, "", CheckStatus.NOT_EVALUATED, "", (need,)))
         elif rule.id not in answered and rule.drug is None:
             checks.append(Check(rule.id, rule.version, "", CheckStatus.NOT_APPLICABLE, "no muscle relaxant with it"))
     return checks
+
+
+@lru_cache(maxsize=8)
+def _classes_wanted(programs: tuple[Program, ...]) -> dict[str, frozenset[str]]:
+    """The classes that each pair rule asks for on any relaxant."""
+    found: dict[str, frozenset[str]] = {}
+    for program in programs:
+        for live in program.rules:
+            names = {name for clause in live.clauses for name in clause.facts}
+            classes = {CLASS_OF_FACT[name] for name in names if name in CLASS_OF_FACT}
+            if "cns_active_count" in names:
+                classes.add(COUNTED)
+            if "overlap_opioid_and_benzodiazepine" in names:
+                classes |= {"opioid", "benzodiazepine"}
+            found[live.rule.id] = found.get(live.rule.id, frozenset()) | classes
+    return found
 
 
 # --- the care pathway --------------------------------------------------------------------------------------------
@@ -353,39 +396,17 @@ def _stamp(request: CheckRequest, order: Order, key: bytes) -> hashlib.blake2b:
     return hashlib.blake2b(repr(content).encode(), digest_size=16, key=key)
 
 
-def _decision(
-    knowledge: Knowledge,
-    order: Order,
-    history: History,
-    patient: PatientFacts,
-    spoken: list[Spoken],
-    alerts: list[Alert],
-    checks: list[Check],
-    lines: tuple[Line, ...],
-    step: int,
-) -> Decision:
+def _decision(knowledge: Knowledge, weighed: Weighed, answers: Answered) -> Decision:
+    order, history, patient, lines, spoken, _ = weighed
+    alerts, checks, not_processed, overall = answers
+    step = _step(patient, spoken)
     request = order.request
     resolution = order.resolution
-    not_processed = [*request.not_processed]
-    if resolution.matched_by is MatchedBy.NONE:
-        not_processed.append(NotProcessed("prescription.medication", resolution.why_not))
-    elif resolution.unrecognised:
-        words = ", ".join(resolution.unrecognised)
-        not_processed.append(NotProcessed("prescription.medication", f"not recognised beside the rest: {words}"))
-    not_processed += history.not_processed
-    not_processed += patient.not_processed
     unread = () if resolution.matched_by is MatchedBy.NONE else resolution.unread
     conflicts = [f"prescription.medication: {each}" for each in unread]
     conflicts += [*history.conflicts, *patient.conflicts, *(c for each in spoken for c in each.facts.conflicts)]
-    unanswered = [each for each in checks if each.status in _NO_ANSWER]
-    complete = not not_processed and not unanswered
+    complete = not not_processed and not any(each.status in _NO_ANSWER for each in checks)
     highest = max((each.severity for each in alerts), default=Severity.UNSPECIFIED)
-    if highest >= Severity.MODERATE:
-        overall = Overall.ALERTS
-    elif not complete:
-        overall = Overall.INCOMPLETE
-    else:
-        overall = Overall.ADVICE if alerts else Overall.CLEAR
     medication = request.prescription.medication
     text = medication.text or next((c.display or c.code for c in medication.codings), "")
     linked = dict.fromkeys([alert.care_option_ids for alert in alerts])

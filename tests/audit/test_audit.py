@@ -22,7 +22,7 @@ from safety_service.audit.synth import BREAKS, break_line
 from safety_service.knowledge.knowledge import Knowledge
 from tests.audit.records import made, put, run, table, write_rows
 
-ROWS = 700
+ROWS = 400
 COMPARED = ("alerts.parquet", "measures.parquet", "statuses.parquet")
 RX = ("patient", "record", "dispensed_on", "drug", "days_supply", "order_id", "kind")
 
@@ -129,7 +129,7 @@ def test_evidence_is_among_the_records_known_on_the_day(
             assert known[alert["patient"]][record] <= alert["index_date"].isoformat()
             assert record != alert["index_record"]
             named += 1
-    assert named > 100
+    assert named > 50
 
 
 def test_measures_are_the_counts_of_the_answers(plain: tuple[Path, dict[str, Any]], records: Any) -> None:
