@@ -238,7 +238,7 @@ def _read_file(
             refused = sorted([*refused, *rows.refused])
         for each in refused:
             counts.rejected[each.reason] = counts.rejected.get(each.reason, 0) + 1
-            yield each, counts.table or ("" if mapped is None else mapped.table)
+            yield each, mapped.table if mapped is not None and batch.columns.column_names else counts.table
 
 
 def _rejected(refused: Sequence[tuple[str, Refused, str]]) -> pa.Table:

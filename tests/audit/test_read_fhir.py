@@ -135,6 +135,7 @@ def test_a_line_that_is_no_record_is_refused_whole(tmp_path: Path, line: bytes, 
     assert manifest["rejected"] == {reason: 1}
     [row] = table(tmp_path / "out", "rejected")
     assert (row["line"], row["row"]) == (2, line)
+    assert row["table"] == ("" if reason in ("bad-json", "not-utf8", "not-a-resource") else "medications")
     assert manifest["conservation"]["blank"] == 1
     assert manifest["conservation"]["balances"]
 
