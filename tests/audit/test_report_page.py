@@ -196,3 +196,14 @@ def _inflated(stream: bytes) -> bytes:
         return zlib.decompress(stream.strip(b"\r\n"))
     except zlib.error:
         return b""
+
+
+def test_a_profile_that_is_none_is_refused(tmp_path: Path) -> None:
+    from safety_service.audit_command import CannotAuditError, run_audit
+
+    with pytest.raises(CannotAuditError, match=r"--disclosure: 'none' is none of opensafely, cms, omop") as refused:
+        run_audit(
+            inputs=["x"], out=tmp_path, map_file=None, memory="2GB", workers=1, statuses=False, partial=[],
+            disclosure="none", prescribers=False, knowledge_dir=None, policy_file=None,
+        )  # fmt: skip
+    assert refused.value.exit_code == 2
