@@ -22,7 +22,7 @@ NOT_IN_CHECK := tests/contract tests/equivalence tests/end_to_end
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export STRICT
 
-.PHONY: help setup demo serve check lint unit proto proto-check proto-baseline test knowledge test-long bench lock clean
+.PHONY: help setup demo serve check lint unit proto proto-check proto-baseline test knowledge test-long bench bench-audit lock clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -85,6 +85,9 @@ test-long: .venv/.installed  ## every test, long ones too, searching at random; 
 bench: .venv/.bench  ## measure against the peers of requirements/bench.lock (needs h2load)
 	@command -v h2load >/dev/null || { echo "make bench needs h2load (Debian: the package nghttp2-client)" >&2; exit 1; }
 	@$(PY) tests/bench/run.py $(ARGS)
+
+bench-audit: .venv/.bench  ## measure the audit: facts against SQL windows, whole audits
+	@$(PY) tests/bench/audit.py $(ARGS)
 
 UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header $(if $(UPGRADE),--upgrade)

@@ -52,6 +52,8 @@ def run_audit(
     workers: int,
     statuses: bool,
     partial: Sequence[str],
+    disclosure: str,
+    prescribers: bool,
     knowledge_dir: Path | None,
     policy_file: Path | None,
 ) -> str:
@@ -59,10 +61,13 @@ def run_audit(
     with _extra():
         from safety_service.audit import run
         from safety_service.audit.column_map import MapError
+        from safety_service.audit.disclosure import PROFILES
         from safety_service.audit.files import InputError, OutputError
     for table in partial:
         if table not in _TABLES:
             raise CannotAuditError(f"--partial: {table!r} is none of {', '.join(_TABLES)}", 2)
+    if disclosure not in PROFILES:
+        raise CannotAuditError(f"--disclosure: {disclosure!r} is none of {', '.join(PROFILES)}", 2)
     options = run.Options(
         inputs=tuple(inputs),
         out=out,
@@ -71,6 +76,8 @@ def run_audit(
         workers=workers,
         statuses=statuses,
         partial=frozenset(partial),
+        disclosure=disclosure,
+        prescribers=prescribers,
         knowledge_dir=knowledge_dir,
         policy_file=policy_file,
     )
@@ -160,5 +167,5 @@ def _summary(manifest: Mapping[str, Any], out: Path, law: str) -> str:
     if manifest["rejected"]:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in manifest["rejected"].items())
         lines.append(f"rejected: {reasons}")
-    lines.append(f"results in {out}")
+    lines.append(f"results in {out}; read {out / 'report.html'} first")
     return "\n".join(lines)

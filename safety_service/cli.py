@@ -259,7 +259,7 @@ def demo() -> None:
 def audit(
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Files, folders or globs: CSV, Parquet; also .gz, .zst."),
+        typer.Argument(metavar="INPUT...", help="Files, folders, globs: CSV, Parquet, FHIR NDJSON, OMOP; packed too."),
     ],
     out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results; a stopped audit goes on in it.")],
     map_file: Annotated[
@@ -277,6 +277,12 @@ def audit(
         list[str] | None,
         typer.Option(help="A table that does not hold all there is: medications, conditions, labs or care."),
     ] = None,
+    disclosure: Annotated[
+        str, typer.Option(help="How small numbers are kept out of the report: opensafely, cms or omop.")
+    ] = "opensafely",
+    prescribers: Annotated[
+        bool, typer.Option("--prescribers", help="A table of prescribers in the report: it names persons.")
+    ] = False,
 ) -> None:
     """Check the records of a population, each with what was known on its day."""
     from safety_service import audit_command
@@ -291,6 +297,8 @@ def audit(
             workers=workers,
             statuses=statuses,
             partial=partial or [],
+            disclosure=disclosure,
+            prescribers=prescribers,
             knowledge_dir=settings.knowledge_dir,
             policy_file=settings.policy_file,
         )

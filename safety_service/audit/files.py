@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from safety_service.audit.lines import plain_name
 
 TABULAR = {".csv": "csv", ".tsv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
-KINDS = {**TABULAR}
+KINDS = {**TABULAR, ".ndjson": "fhir", ".jsonl": "fhir"}
 ROWS_IN_GROUP = 131_072
 
 

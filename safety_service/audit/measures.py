@@ -5,16 +5,18 @@ A roll-up is the sum of its parts, never a mean of ratios. A unit without a reco
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safety_service.audit.replay import LEVELS, month_of
+from safety_service.audit.replay import LEVELS, Group, month_of
 from safety_service.domain import to_date
 
+Ints = npt.NDArray[np.int64]
 ANSWERS = ("fired", "passed", "not_evaluable")
 SPARSE = ("prescriber", "drug")  # most of their months have no record
 ANY_ALERT = ""  # as a rule: any alert of MODERATE or above on a record of a relaxant
@@ -44,14 +46,63 @@ COUNTS = pa.schema(
     ]
 )
 
-Key = tuple[str, str, str, str, int, str]
+CHUNK = 1 << 14  # groups of records looked at together
 
 
-def counts_table(counts: Mapping[Key, int]) -> pa.Table:
-    """Counts as a table, in order."""
-    rows = sorted(counts.items())
-    columns = [[key[i] for key, _ in rows] for i in range(6)]
-    return pa.table([*columns, [number for _, number in rows]], schema=COUNTS)
+def counts_table(counts: Mapping[Group, int]) -> pa.Table:
+    """Groups of records by rule, level and unit: a group with the same answers is looked into once."""
+    answers = {each: i for i, each in enumerate(dict.fromkeys(group[5] for group in counts))}
+    rules = {rule: i for i, rule in enumerate(dict.fromkeys(rule for each in answers for rule, _ in each))}
+    said = np.zeros((len(answers), len(rules)), dtype=np.int8)  # 0: not counted
+    for each, i in answers.items():
+        for rule, answer in each:
+            said[i, rules[rule]] = ANSWERS.index(answer) + 1
+    number = np.fromiter(counts.values(), np.int64, len(counts))
+    pattern = np.fromiter((answers[group[5]] for group in counts), np.int64, len(counts))
+    parts = [COUNTS.empty_table()]
+    for level in LEVELS:
+        units = [(group[0], _unit(level, group), group[4]) for group in counts]
+        place = {unit: i for i, unit in enumerate(sorted(set(units)))}
+        unit_of = np.fromiter((place[unit] for unit in units), np.int64, len(units))
+        parts += _level(level, list(place), unit_of, list(rules), said, pattern, number)
+    return pa.concat_tables(parts)
+
+
+def _unit(level: str, group: Group) -> str:
+    _, drug, prescriber, practice, _, _ = group
+    return {"all": "", "practice": practice, "prescriber": prescriber, "drug": drug}[level]
+
+
+def _level(
+    level: str,
+    units: list[tuple[str, str, int]],
+    unit_of: Ints,
+    rules: list[str],
+    said: Any,
+    pattern: Ints,
+    number: Ints,
+) -> Iterator[pa.Table]:
+    order = np.argsort(unit_of, kind="stable")
+    for first in range(0, len(order), CHUNK):
+        at = order[first : first + CHUNK]
+        starts = np.flatnonzero(np.diff(unit_of[at], prepend=-1))
+        for code, answer in enumerate(ANSWERS, start=1):
+            each = np.where(said[pattern[at]] == code, number[at, np.newaxis], 0)
+            sums = np.add.reduceat(each, starts, axis=0)
+            row, column = np.nonzero(sums)
+            unit = pa.array(unit_of[at][starts][row])
+            yield pa.table(
+                [
+                    pa.array(rules, pa.string()).take(pa.array(column)),
+                    pa.array([kind for kind, _, _ in units], pa.string()).take(unit),
+                    pa.array([level] * len(row), pa.string()),
+                    pa.array([name for _, name, _ in units], pa.string()).take(unit),
+                    pa.array([month for _, _, month in units], pa.int32()).take(unit),
+                    pa.array([answer] * len(row), pa.string()),
+                    pa.array(sums[row, column]),
+                ],
+                schema=COUNTS,
+            )
 
 
 def added_up(tables: Iterable[pa.Table]) -> pa.Table:
@@ -87,15 +138,20 @@ def measures(counts: pa.Table, versions: Mapping[str, int]) -> pa.Table:
 
     width = len(months)
     answers = {name: np.zeros(len(combinations) * width, dtype=np.int64) for name in ANSWERS}
-    active: set[tuple[str, str, str, int]] = set()
-    for rule, kind, level, unit, month, answer, records in zip(*(held[name] for name in COUNTS.names), strict=True):
-        answers[answer][place[rule, kind, level, unit] * width + month_place[month]] += records
-        if level in SPARSE:
-            active.add((kind, level, unit, month_place[month]))
-    keep = np.ones(len(combinations) * width, dtype=np.bool_)
-    for i, (_, kind, level, unit) in enumerate(combinations):
-        if level in SPARSE:
-            keep[i * width : (i + 1) * width] = [(kind, level, unit, m) in active for m in range(width)]
+    keys = zip(*(held[name] for name in ("rule_id", "record_kind", "level", "unit")), strict=True)
+    row = np.fromiter((place[key] for key in keys), np.int64, counts.num_rows)
+    column = np.fromiter((month_place[month] for month in held["month"]), np.int64, counts.num_rows)
+    records = counts.column("records").to_numpy()
+    of_answer = np.array(held["answer"], dtype=np.str_)
+    for name, cells in answers.items():
+        which = of_answer == name
+        np.add.at(cells, row[which] * width + column[which], records[which])
+    sparse = np.array([level in SPARSE for _, _, level, _ in combinations], dtype=np.bool_)
+    units = {unit: i for i, unit in enumerate(dict.fromkeys(each[1:] for each in combinations))}
+    unit = np.array([units[each[1:]] for each in combinations], dtype=np.int64)
+    active = np.zeros((len(units), width), dtype=np.bool_)
+    active[unit[row], column] = True
+    keep = (active[unit] | ~sparse[:, np.newaxis]).ravel()
     at = np.flatnonzero(keep)
     fired, passed, not_evaluable = (answers[name][at] for name in ANSWERS)
     known = fired + passed

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from safety_service.audit.column_map import MapError
+from safety_service.audit.column_map import MapError, Mapped
 from safety_service.audit.lines import Block, Ints, blocks
 
 _DELIMITERS = (",", "\t", ";", "|")
@@ -38,6 +38,8 @@ class Batch:
     header: int = 0
     blank: int = 0
     refused: list[Refused] = field(default_factory=list)
+    mapped: Mapped | None = None  # which table it is of, where the form of the file says so
+    not_relevant: int = 0  # lines that are no row of any table
 
 
 def read_csv(path: Path) -> Iterator[Batch]:

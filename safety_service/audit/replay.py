@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from safety_service.audit.known import PatientRows, Row, Told, requests
-from safety_service.domain import Alert, Check, CheckStatus, Decision, Overall, RecordKind, Role, to_date
-from safety_service.engine.check import Weighed, tell, weigh
+from safety_service.domain import Alert, Check, CheckStatus, Overall, RecordKind, Role, to_date
+from safety_service.engine.check import Answered, Weighed, answered, weigh
 from safety_service.engine.history import display_name
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.rules.vocabulary import SLOTS
@@ -66,32 +66,37 @@ _FIRST = (
 _RANK = {status: i for i, status in enumerate(_FIRST)}
 
 
+Answers = tuple[tuple[str, str], ...]
+Group = tuple[str, str, str, str, int, Answers]
+
+
 @dataclass(slots=True)
 class Found:
     """What a part of the records came to: alerts and statuses as columns, and counts that add up over parts.
 
-    `measures`: records by (rule, record kind, level, unit, month, answer), with "" as the rule of any alert of MODERATE
-    or above. `days`: records of a relaxant by (what is counted, record kind, drug, days), -1 where they are not known.
+    `measures`: records by (record kind, drug, prescriber, practice, month, answers), the answers as (rule, answer) with
+    "" as the rule of any alert of MODERATE or above. `days`: records of a relaxant by (what is counted, record kind,
+    drug, days), -1 where they are not known.
     """
 
     alerts: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in ALERTS.names})
     statuses: dict[str, list[Any]] | None = None
-    measures: Counter[tuple[str, str, str, str, int, str]] = field(default_factory=Counter)
+    measures: Counter[Group] = field(default_factory=Counter)
     days: Counter[tuple[str, str, str, int]] = field(default_factory=Counter)
     records: Counter[str] = field(default_factory=Counter)  # checked, by kind
 
 
 def replay(knowledge: Knowledge, rows: PatientRows, told: Told, found: Found) -> None:
     """Adds what the records of one patient come to."""
-    for i, weighed, decision in decisions(knowledge, rows, told):
-        _add(found, rows.medications[i], weighed, decision)
+    for i, weighed, answers in decisions(knowledge, rows, told):
+        _add(found, rows.medications[i], weighed, answers)
 
 
-def decisions(knowledge: Knowledge, rows: PatientRows, told: Told) -> Iterator[tuple[int, Weighed, Decision]]:
-    """The Decision on each record that is checked, by its place among the medications."""
+def decisions(knowledge: Knowledge, rows: PatientRows, told: Told) -> Iterator[tuple[int, Weighed, Answered]]:
+    """The alerts and answers on each record that is checked, by its place among the medications."""
     for i, request in requests(rows, told):
         weighed = weigh(knowledge, request)
-        yield i, weighed, tell(knowledge, weighed)
+        yield i, weighed, answered(knowledge, weighed)
 
 
 def month_of(day: int) -> int:
@@ -99,7 +104,7 @@ def month_of(day: int) -> int:
     return day - to_date(day).day + 1
 
 
-def _add(found: Found, row: Row, weighed: Weighed, decision: Decision) -> None:
+def _add(found: Found, row: Row, weighed: Weighed, answers: Answered) -> None:
     day = row["known_on"]
     month = month_of(day)
     kind = KINDS[row["kind"]]
@@ -115,24 +120,19 @@ def _add(found: Found, row: Row, weighed: Weighed, decision: Decision) -> None:
         "prescriber": row["prescriber"],
         "practice": row["practice"],
     }
-    for alert in decision.alerts:
+    for alert in answers.alerts:
         _add_alert(found.alerts, shared, alert)
-    answers = record_answers(decision.checks)
-    units = (("all", ""), ("practice", row["practice"]), ("prescriber", row["prescriber"]), ("drug", drug))
-    for rule_id, (status, _) in answers.items():
-        if status in COUNTED:
-            for level, unit in units:
-                found.measures[rule_id, kind, level, unit, month, COUNTED[status]] += 1
+    of_rules = record_answers(answers.checks)
+    counted = [(rule_id, COUNTED[status]) for rule_id, (status, _) in of_rules.items() if status in COUNTED]
     if weighed.lines:
-        any_alert = _OVERALL[decision.overall]
-        for level, unit in units:
-            found.measures["", kind, level, unit, month, any_alert] += 1
+        counted.append(("", _OVERALL[answers.overall]))
         values = weighed.spoken[0].facts.values
         for what in ("course_days", "episode_days"):
             low, high = values[SLOTS[what]], values[SLOTS[what] + 1]
             found.days[what, kind, drug, low if low == high else -1] += 1
+    found.measures[kind, drug, row["prescriber"], row["practice"], month, tuple(counted)] += 1
     if found.statuses is not None:
-        for rule_id, (status, missing) in answers.items():
+        for rule_id, (status, missing) in of_rules.items():
             _append(
                 found.statuses,
                 {
@@ -160,13 +160,13 @@ COUNTED = {
 }
 
 
-def record_answers(checks: tuple[Check, ...]) -> dict[str, tuple[CheckStatus, list[str]]]:
+def record_answers(checks: Sequence[Check]) -> dict[str, tuple[CheckStatus, list[str]]]:
     """One answer for each rule of a record, with the facts that are missing, in the catalogue's order."""
     found: dict[str, tuple[CheckStatus, list[str]]] = {}
     for each in checks:
         known = found.get(each.rule_id)
         if known is None or _RANK[each.status] < _RANK[known[0]]:
-            found[each.rule_id] = each.status, [missing.fact for missing in each.missing]
+            found[each.rule_id] = each.status, [missing.fact for missing in each.missing] if each.missing else []
     return found
 
 

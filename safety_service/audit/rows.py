@@ -126,7 +126,10 @@ def _medications(reading: _Reading) -> dict[str, Any]:
     kind = reading.code("kind", values.record_kind)
     if not reading.has("kind"):
         kind = pc.if_else(day["dispensed_on"].is_valid(), int(RecordKind.DISPENSING), int(RecordKind.ORDER))
-    drug = _concepts(reading, "drug_text", {**_DRUG_CODES}, ("drug_code", "drug_system"))
+    if reading.has("drug_concept"):
+        drug = reading.read("drug_concept", _whole, pa.string())
+    else:
+        drug = _concepts(reading, "drug_text", {**_DRUG_CODES}, ("drug_code", "drug_system"))
     reading.refuse_null(drug, "no-drug", "drug")
     dose = reading.read("dose", values.amount, pa.float64())
     dose_low = reading.read("dose_low", values.amount, pa.float64())
@@ -156,7 +159,11 @@ def _medications(reading: _Reading) -> dict[str, Any]:
         "times_high": times,
         "period_hours": pc.if_else(times.is_valid(), pc.coalesce(period, pa.scalar(24, pa.int32())), None),
         "as_needed": reading.code("as_needed", values.yes_no),
-        "indications": reading.read("indication_icd10", _indications, pa.string()).fill_null(""),
+        "indications": (
+            reading.read("indication_concepts", _whole, pa.string())
+            if reading.has("indication_concepts")
+            else reading.read("indication_icd10", _indications, pa.string())
+        ).fill_null(""),
         "treatment_status": reading.code("treatment_status", values.treatment_status),
         "benefit_documented": reading.code("benefit_documented", values.yes_no),
         "hepatic_grade": reading.code("hepatic_grade", values.hepatic_grade),
@@ -170,7 +177,10 @@ def _medications(reading: _Reading) -> dict[str, Any]:
 
 
 def _conditions(reading: _Reading) -> dict[str, Any]:
-    condition = _concepts(reading, "text", {"icd10": ICD10CM, "snomed": SNOMED}, None)
+    if reading.has("condition_concept"):
+        condition = reading.read("condition_concept", _whole, pa.string())
+    else:
+        condition = _concepts(reading, "text", {"icd10": ICD10CM, "snomed": SNOMED}, None)
     reading.refuse_null(condition, "no-condition", "icd10")
     return {
         "condition": condition,
@@ -258,6 +268,11 @@ def _concepts(
         said = pc.or_(said, code.is_valid())
     joined = parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, "")
     return pc.if_else(said, joined, None)
+
+
+def _whole(value: object) -> str | None:
+    """A concept that its reader has put together."""
+    return str(value) or None
 
 
 def _indications(value: object) -> str | None:

@@ -215,7 +215,7 @@ def other_tables(knowledge: Knowledge, plan: Plan, patients: int) -> Iterator[tu
                 {
                     "patient_id": named(person),
                     "record_id": ids("L", size),
-                    "test": pa.array(rng.choice(("1742-6", "1920-8", "6768-6", "1975-2", "2160-0"), size)),
+                    "test": pa.array(rng.choice(("1742-6", "1920-8", "6768-6", "1975-2", "creatinine"), size)),
                     "value": pa.array(rng.choice((10.0, 40.0, 119.0, 120.0, 121.0, 200.0), size)),
                     "unit": pa.array(np.full(size, "U/L")),
                     "upper_limit": pa.array(np.full(size, 40.0), mask=rng.random(size) < 0.2),

@@ -130,7 +130,7 @@ REASONS = {
     "bad-quotes": "the quotes of the line do not close, or stand inside a field",
     "truncated-file": "the compressed file ends before its end; the line is the last it gave, perhaps cut",
     "bad-json": "the line is not JSON",
-    "not-a-resource": "the line is not a FHIR resource",
+    "not-a-resource": "the line is not a FHIR resource by itself; a Bundle is to be sent as one line for each resource",
     "no-patient": "no patient is named",
     "no-drug": "neither a code nor a text names the drug",
     "no-condition": "no code names the condition",

@@ -213,13 +213,13 @@ condition_status = choice(_codes(ConditionStatus, {}))
 care_outcome = choice(_codes(CareOutcome, {}))
 sex = choice(_codes(Sex, {"f": Sex.FEMALE, "m": Sex.MALE, "unknown": Sex.UNSPECIFIED}))
 
-# LOINC: the usual serum or plasma activity of each enzyme, and total bilirubin by mass and by amount.
+# LOINC codes that a source of HL7 names by what they measure in serum or plasma: the enzymes as ObservationDefinitions
+# of the Vulcan Schedule of Activities guide, ALT and total bilirubin in the prefetch examples of CDS Hooks.
 LIVER_TESTS: Mapping[str, LiverTest] = {
     "1742-6": LiverTest.ALT,
     "1920-8": LiverTest.AST,
     "6768-6": LiverTest.ALP,
     "1975-2": LiverTest.BILIRUBIN,
-    "14631-6": LiverTest.BILIRUBIN,
 }
 _TEST_WORDS = _codes(
     LiverTest,

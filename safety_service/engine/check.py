@@ -109,8 +109,24 @@ def weigh(knowledge: Knowledge, request: CheckRequest) -> Weighed:
     return Weighed(order, history, patient, lines, spoken, unanswered)
 
 
+class Answered(NamedTuple):
+    """The alerts, the most severe first, all answers in the catalogue's order, and what policy kept from alerting."""
+
+    alerts: list[Alert]
+    checks: list[Check]
+    suppressed: list[Check]
+    not_processed: list[NotProcessed]
+    overall: Overall
+    unused_overrides: tuple[str, ...]
+
+
 def tell(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DEFAULT_FINGERPRINT_KEY) -> Decision:
     """The alerts explained, all answers in the catalogue's order."""
+    return _decision(knowledge, weighed, answered(knowledge, weighed, fingerprint_key))
+
+
+def answered(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DEFAULT_FINGERPRINT_KEY) -> Answered:
+    """What `tell` puts into a Decision of alerts and answers, for those who need nothing else of it."""
     order, history, patient, lines, spoken, unanswered = weighed
     step = _step(patient, spoken)
     names = tuple([line.name for line in lines])
@@ -141,9 +157,31 @@ def tell(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DEFAUL
         for found in (checks, suppressed):
             found.sort(key=lambda each: (position[each.rule_id], each.subject))
     alerts.sort(key=lambda each: (-each.severity, each.kind))  # the catalogue's order of kinds within a severity
-    return _decision(
-        knowledge, order, history, patient, spoken, alerts, checks, suppressed, overrides.conflicts, lines, step
-    )
+    not_processed = _not_processed(order, history, patient)
+    overall = _overall(alerts, checks, suppressed, not_processed)
+    return Answered(alerts, checks, suppressed, not_processed, overall, overrides.conflicts)
+
+
+def _overall(
+    alerts: list[Alert], checks: list[Check], suppressed: list[Check], not_processed: list[NotProcessed]
+) -> Overall:
+    if any(each.severity >= Severity.MODERATE for each in alerts):
+        return Overall.ALERTS
+    if not_processed or any(each.status in _NO_ANSWER for each in checks):
+        return Overall.INCOMPLETE
+    return Overall.ADVICE if alerts or suppressed else Overall.CLEAR
+
+
+def _not_processed(order: Order, history: History, patient: PatientFacts) -> list[NotProcessed]:
+    """What was sent and could not be used."""
+    resolution = order.resolution
+    found = [*order.request.not_processed]
+    if resolution.matched_by is MatchedBy.NONE:
+        found.append(NotProcessed("prescription.medication", resolution.why_not))
+    elif resolution.unrecognised:
+        words = ", ".join(resolution.unrecognised)
+        found.append(NotProcessed("prescription.medication", f"not recognised beside the rest: {words}"))
+    return [*found, *history.not_processed, *patient.not_processed]
 
 
 def ask(program: Program, facts: LineFacts) -> Spoken:
@@ -418,29 +456,12 @@ def _stamp(request: CheckRequest, order: Order, key: bytes) -> hashlib.blake2b:
     return hashlib.blake2b(repr(content).encode(), digest_size=16, key=key)
 
 
-def _decision(
-    knowledge: Knowledge,
-    order: Order,
-    history: History,
-    patient: PatientFacts,
-    spoken: list[Spoken],
-    alerts: list[Alert],
-    checks: list[Check],
-    suppressed: list[Check],
-    unused_overrides: tuple[str, ...],
-    lines: tuple[Line, ...],
-    step: int,
-) -> Decision:
+def _decision(knowledge: Knowledge, weighed: Weighed, answers: Answered) -> Decision:
+    order, history, patient, lines, spoken, _ = weighed
+    alerts, checks, suppressed, not_processed, overall, unused_overrides = answers
+    step = _step(patient, spoken)
     request = order.request
     resolution = order.resolution
-    not_processed = [*request.not_processed]
-    if resolution.matched_by is MatchedBy.NONE:
-        not_processed.append(NotProcessed("prescription.medication", resolution.why_not))
-    elif resolution.unrecognised:
-        words = ", ".join(resolution.unrecognised)
-        not_processed.append(NotProcessed("prescription.medication", f"not recognised beside the rest: {words}"))
-    not_processed += history.not_processed
-    not_processed += patient.not_processed
     unread = () if resolution.matched_by is MatchedBy.NONE else resolution.unread
     conflicts = [f"prescription.medication: {each}" for each in unread]
     conflicts += [
@@ -448,17 +469,10 @@ def _decision(
         *history.conflicts,
         *patient.conflicts,
         *(c for each in spoken for c in each.facts.conflicts),
+        *unused_overrides,
     ]
-    conflicts += unused_overrides
-    unanswered = [each for each in checks if each.status in _NO_ANSWER]
-    complete = not not_processed and not unanswered
+    complete = not not_processed and not any(each.status in _NO_ANSWER for each in checks)
     highest = max((each.severity for each in alerts), default=Severity.UNSPECIFIED)
-    if highest >= Severity.MODERATE:
-        overall = Overall.ALERTS
-    elif not complete:
-        overall = Overall.INCOMPLETE
-    else:
-        overall = Overall.ADVICE if alerts or suppressed else Overall.CLEAR
     medication = request.prescription.medication
     text = medication.text or next((c.display or c.code for c in medication.codings), "")
     linked = dict.fromkeys([alert.care_option_ids for alert in alerts])

@@ -60,7 +60,8 @@ def main() -> int:
     print(f"\nmeasured in {time.monotonic() - began:.0f} s")
     if asked.write:
         PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(ABOUT + "\n".join(page) + "\n")
+        _, mark, audit = PAGE.read_text().partition("## Audit\n") if PAGE.exists() else ("", "", "")
+        PAGE.write_text(ABOUT + "\n".join(page) + "\n" + (f"\n{mark}{audit}" if mark else ""))
     return 0
 
 
@@ -70,7 +71,7 @@ def _measured(parts: list[str], quick: bool) -> Iterator[str]:
     knowledge = load_knowledge()
     cases = read_cases()
     two_cores = pin_load()
-    yield f"{_machine()}\n"
+    yield f"{machine()}\n"
     rows: list[Row] = []
     facts = list(fact_cases(knowledge, cases))
     passes = QUICK_PASSES if quick else FULL_PASSES
@@ -108,7 +109,8 @@ def _measured(parts: list[str], quick: bool) -> Iterator[str]:
     yield table(HEAD, [row.cells() for row in rows])
 
 
-def _machine() -> str:
+def machine() -> str:
+    """When and where it was measured, and with what."""
     model = next(
         (
             line.partition(":")[2].strip()

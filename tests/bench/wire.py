@@ -80,6 +80,7 @@ def _prescription(sent: Prescription) -> prescription_pb2.Prescription:
         route=sent.route,
         last_dose=_quantity(sent.last_dose),
         benefit_documented=_number(sent.benefit_documented),
+        prescriber_id=sent.prescriber_id,
     )
 
 
@@ -101,6 +102,7 @@ def _record(sent: MedicationRecord) -> patient_pb2.MedicationRecord:
         indications=map(_condition, sent.indications),
         status=_number(sent.status),
         kind=_number(sent.kind),
+        prescriber_id=sent.prescriber_id,
     )
 
 
@@ -118,6 +120,7 @@ def _patient(sent: Patient) -> patient_pb2.Patient:
         id=sent.id,
         birth_date=_birth_date(sent.born_earliest, sent.born_latest),
         age_years=sent.age_years,
+        sex=_number(sent.sex),
         hepatic=_hepatic(sent.hepatic),
         conditions=patient_pb2.ConditionList(
             items=map(_condition, sent.conditions.items), completeness=_number(sent.conditions.completeness)

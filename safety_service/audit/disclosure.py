@@ -1,0 +1,119 @@
+"""Small numbers kept out of what is published, also those that could be had by subtraction. Named profiles, no others.
+
+Applied last, to the published copy only; nothing is ever counted on from what comes out of here.
+
+* A profile that rounds hides each count up to its threshold, zero among them, and rounds the rest: a difference of
+  rounded numbers tells no small one.
+* A profile that does not round hides a row whole when a count in it is small, its passes as well, since these are known
+  minus fired. Rows that add up to a total that is shown are then hidden until two or more are, and what is hidden
+  together is not small either. Each hidden row stands in one sum of rows alone, so no other sum gives it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Counts from `least` to `most` are hidden; others are rounded to multiples of `rounding`."""
+
+    name: str
+    least: int
+    most: int
+    rounding: int
+    says: str
+
+    def small(self, count: int) -> bool:
+        return self.least <= count <= self.most
+
+    @property
+    def mark(self) -> str:
+        """What stands for a hidden number."""
+        return f"{self.least}–{self.most}" if self.rounding > 1 else "hidden"
+
+
+PROFILES: Mapping[str, Profile] = {
+    each.name: each
+    for each in (
+        Profile("opensafely", 0, 7, 5, "counts of 7 or less are hidden, the others rounded to the nearest 5"),
+        Profile("cms", 1, 10, 1, "counts of 1 to 10 are hidden, and what would give them away"),
+        Profile("omop", 1, 4, 1, "counts below 5 are hidden, and what would give them away"),
+    )
+}
+DEFAULT = "opensafely"
+
+
+class Counts(NamedTuple):
+    """Records a rule fired on, passed on, and could not be evaluated on."""
+
+    fired: int = 0
+    passed: int = 0
+    open: int = 0
+
+    @property
+    def known(self) -> int:
+        return self.fired + self.passed
+
+    def __add__(self, other: object) -> Counts:
+        assert isinstance(other, Counts)
+        return Counts(self.fired + other.fired, self.passed + other.passed, self.open + other.open)
+
+
+class Shown(NamedTuple):
+    """What is published of counts; None is hidden."""
+
+    fired: int | None
+    known: int | None
+    open: int | None
+
+    @property
+    def ratio(self) -> float | None:
+        """From the published numbers alone."""
+        if self.fired is None or not self.known:
+            return None
+        return self.fired / self.known
+
+
+HIDDEN = Shown(None, None, None)
+
+
+def alone(counts: Counts, profile: Profile) -> Shown:
+    """Counts that are part of no sum."""
+    if profile.rounding > 1:
+        return Shown(*(_rounded(each, profile) for each in (counts.fired, counts.known, counts.open)))
+    if any(profile.small(each) for each in counts):
+        return HIDDEN
+    return Shown(counts.fired, counts.known, counts.open)
+
+
+def _rounded(count: int, profile: Profile) -> int | None:
+    if profile.small(count):
+        return None
+    return (2 * count + profile.rounding) // (2 * profile.rounding) * profile.rounding
+
+
+def adding_up(rows: Mapping[str, Counts], profile: Profile, total_hidden: bool = False) -> dict[str, Shown]:
+    """Rows whose sum is published with `alone`, or is not at all (`total_hidden`: then neither are they)."""
+    total = Counts()
+    for each in rows.values():
+        total += each
+    shown = {name: alone(each, profile) for name, each in rows.items()}
+    if profile.rounding > 1:
+        return shown
+    if total_hidden or alone(total, profile) is HIDDEN:
+        return {name: each if rows[name] == Counts() and not total_hidden else HIDDEN for name, each in shown.items()}
+    hidden = [name for name, each in shown.items() if each is HIDDEN]
+    left = sorted((name for name in rows if name not in hidden and any(rows[name])), key=lambda n: (sum(rows[n]), n))
+    while hidden and left and not _together(hidden, rows, profile):
+        hidden.append(left.pop(0))
+    return {name: HIDDEN if name in set(hidden) else each for name, each in shown.items()}
+
+
+def _together(hidden: list[str], rows: Mapping[str, Counts], profile: Profile) -> bool:
+    total = Counts()
+    for name in hidden:
+        total += rows[name]
+    return len(hidden) > 1 and not any(profile.small(each) for each in total)

@@ -1,0 +1,209 @@
+"""The report as people and browsers meet it: one file, nothing loaded, charts drawn, a table behind each."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from safety_service.audit.disclosure import PROFILES
+from safety_service.audit.measures import COUNTS
+from safety_service.audit.report_page import Audited, report_page
+from safety_service.audit.run import DAYS
+from safety_service.domain import to_day
+from safety_service.knowledge.knowledge import Knowledge
+from tests.audit.records import run, table, write_rows
+
+MANIFEST: dict[str, Any] = {
+    "service_version": "v0.1", "kernel_digest": "k", "knowledge_version": "1", "knowledge_digest": "d",
+    "policy_id": "p", "policy_digest": "q",
+    "inputs": [{"name": "<rx>.csv", "form": "csv", "table": "medications", "kept": {}, "unused_columns": ["cost"],
+                "digest": "e"}],
+    "complete": {"medications": "complete", "labs": "unknown"},
+    "conservation": {"physical": 1000, "header": 1, "blank": 0, "rejected": 40, "duplicate": 20, "not_relevant": 39,
+                     "audited": 900, "balances": True},
+    "rejected": {"bad-date": 37, "unknown-drug": 3},
+}  # fmt: skip
+RULES = ("", "duration.course", "sedation.opioid", "pathway.first-line")
+
+
+def made(practices: int = 24) -> Audited:
+    from datetime import date
+
+    rng = Random(4)
+    rows = []
+    for month in (to_day(date(2024, m, 1)) for m in range(1, 13)):
+        for rule in RULES:
+            whole = dict.fromkeys(("fired", "passed", "not_evaluable"), 0)
+            for unit in range(practices):
+                for answer in whole:
+                    number = rng.randrange(6, 40)
+                    whole[answer] += number
+                    rows.append((rule, "order", "practice", f"Practice {unit}", month, answer, number))
+                    rows.append((rule, "order", "prescriber", f"Dr {unit}", month, answer, number))
+                    drug = ("cyclobenzaprine", "tizanidine", "rare drug")[0 if unit < 14 else 1 if unit < 23 else 2]
+                    rows.append((rule, "order", "drug", drug, month, answer, number))
+            rows += [(rule, "order", "all", "", month, answer, number) for answer, number in whole.items()]
+    days = [(what, "order", "x", d, rng.randrange(3, 90)) for what in ("course_days", "episode_days")
+            for d in (-1, 5, 7, 14, 20, 21, 22, 28, 30, 60, 90, 120)]  # fmt: skip
+    return Audited(as_table(rows, COUNTS), as_table(days, DAYS), MANIFEST)
+
+
+def as_table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    return pa.table([list(each) for each in zip(*rows, strict=True)], schema=schema)
+
+
+@pytest.fixture(scope="module")
+def page(knowledge: Knowledge) -> str:
+    return report_page(made(), knowledge, PROFILES["opensafely"])
+
+
+class Seen(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "br", "rect", "line", "circle", "polyline"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in ("rect", "line", "circle", "polyline"):
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_loads_nothing(page: str) -> None:
+    seen = Seen()
+    seen.feed(page)
+    assert seen.open == []
+    tags = [tag for tag, _ in seen.tags]
+    assert not {"script", "link", "img", "iframe", "object"} & set(tags)
+    assert not [
+        name for _, attrs in seen.tags for name in attrs if name in ("src", "href", "style") or name[:2] == "on"
+    ]
+    assert "default-src 'none'" in page
+    assert "&lt;rx&gt;.csv" in page
+    assert "<rx>" not in page
+
+
+def test_each_chart_has_words_and_a_table(page: str) -> None:
+    figures = re.findall(r"<figure>.*?</figure>", page, re.DOTALL)
+    charts = [each for each in figures if "<svg" in each]
+    assert len(charts) >= 8
+    for each in charts:
+        assert re.search(r'<svg [^>]*role="img" aria-label="[^"]{20,}"', each)
+        assert "<details><summary>" in each
+        assert each.count('scope="row"') >= 3
+
+
+def test_the_limit_stands_between_21_days_and_22(page: str, knowledge: Knowledge) -> None:
+    limit = knowledge.policy_numbers["policy.duration.guideline_days"]
+    assert f">{limit} days</text>" in page
+    assert ">15–21</th>" in page
+    assert ">22–28</th>" in page
+
+
+def test_prescribers_stand_in_it_only_when_asked_for(page: str, knowledge: Knowledge) -> None:
+    assert "Dr 3" not in page
+    assert "Dr 3" in report_page(made(), knowledge, PROFILES["opensafely"], prescribers=True)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_small_number_stands_in_a_table(profile: str, knowledge: Knowledge) -> None:
+    text = report_page(made(), knowledge, PROFILES[profile], prescribers=True)
+    numbers = [int(each.replace(",", "")) for each in re.findall(r"<td class=number>([\d,]+)</td>", text)]
+    assert len(numbers) > 100
+    assert not [each for each in numbers if PROFILES[profile].small(each)]
+    drawn = [int(each.replace(",", "")) for each in re.findall(r'text-anchor="(?:start|middle)">([\d,]+)</text>', text)]
+    assert not [each for each in drawn if PROFILES[profile].small(each)]
+
+
+def test_few_practices_are_not_compared(knowledge: Knowledge) -> None:
+    text = report_page(made(practices=9), knowledge, PROFILES["opensafely"])
+    assert "Not drawn: no month has 10 practices" in text
+    assert "line-decile" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
+
+
+def test_an_audit_writes_it_whole_and_says_by_which_profile(tmp_path: Path) -> None:
+    source = write_rows(
+        tmp_path / "rx.csv",
+        ("patient", "record", "dispensed_on", "drug", "days_supply", "practice"),
+        *[(f"p{i}", f"{i}", "2024-01-05", "cyclobenzaprine 5 mg tablet", 28, "north") for i in range(12)],
+    )
+    one = run(tmp_path / "one", source, disclosure="cms")
+    two = run(tmp_path / "two", source, disclosure="cms")
+    assert one["outputs"]["report.html"] == two["outputs"]["report.html"]
+    assert one["report"] == {"disclosure": "cms", "prescribers": False}
+    text = (tmp_path / "one" / "report.html").read_text()
+    assert "<strong>100 %</strong> of dispensings of a muscle relaxant" in text
+    assert len([row for row in table(tmp_path / "one", "alerts") if row["rule_id"] == "duration.course"]) == 12
+
+
+def browse(page: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("needs chromium")
+    path = folder / "report.html"
+    path.write_text(page)
+    command = [
+        browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+        "--disable-dev-shm-usage", "--no-first-run", "--enable-logging=stderr", "--no-pdf-header-footer",
+        "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}",
+        f"--log-net-log={folder / 'net.json'}", f"--print-to-pdf={folder / 'report.pdf'}", path.as_uri(),
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+
+
+def test_a_request_or_an_error_would_be_seen(tmp_path: Path) -> None:
+    text = "<!DOCTYPE html><img src=http://pictures.example/a.png><script>console.error('wrong')</script>"
+    done = browse(text, tmp_path)
+    assert "CONSOLE" in done.stderr
+    assert requests_of_the_page(tmp_path / "net.json") == ["http://pictures.example/a.png"]
+
+
+def test_a_browser_draws_it_without_an_error_or_a_request(page: str, tmp_path: Path) -> None:
+    done = browse(page, tmp_path)
+    assert "CONSOLE" not in done.stderr, done.stderr
+    assert requests_of_the_page(tmp_path / "net.json") == []
+    pdf = (tmp_path / "report.pdf").read_bytes()
+    drawn = b"".join(_inflated(each) for each in re.findall(rb"stream\r?\n(.*?)endstream", pdf, re.DOTALL))
+    colour = rb"\.1216 \.3059 \.4745 "
+    assert len(re.findall(colour + b"rg", drawn)) > 5  # bars
+    assert len(re.findall(colour + b"RG", drawn)) > 5  # lines
+    assert len(re.findall(rb"/Type /Page\b", pdf)) > 3
+
+
+def requests_of_the_page(log: Path) -> list[str]:
+    """What was asked for by a page; what the browser asks for by itself has no initiator."""
+    events = json.loads(log.read_text())["events"]
+    asked = [each["params"] for each in events if "url" in each.get("params", {})]
+    return [each["url"] for each in asked if each.get("initiator") not in (None, "not an origin")]
+
+
+def _inflated(stream: bytes) -> bytes:
+    try:
+        return zlib.decompress(stream.strip(b"\r\n"))
+    except zlib.error:
+        return b""
+
+
+def test_a_profile_that_is_none_is_refused(tmp_path: Path) -> None:
+    from safety_service.audit_command import CannotAuditError, run_audit
+
+    with pytest.raises(CannotAuditError, match=r"--disclosure: 'none' is none of opensafely, cms, omop") as refused:
+        run_audit(
+            inputs=["x"], out=tmp_path, map_file=None, memory="2GB", workers=1, statuses=False, partial=[],
+            disclosure="none", prescribers=False, knowledge_dir=None, policy_file=None,
+        )  # fmt: skip
+    assert refused.value.exit_code == 2

@@ -1,0 +1,109 @@
+"""Killed, without room, without permission: the audit goes on where it was, or says why not and leaves nothing half."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from random import Random
+
+import pyarrow.parquet as pq
+import pytest
+
+from safety_service.audit.synth import Plan, write
+from safety_service.knowledge.knowledge import Knowledge
+
+CHILD = """
+import sys
+from pathlib import Path
+from safety_service.audit.run import Options, audit
+audit(Options((sys.argv[1],), Path(sys.argv[2]), buckets=8, statuses=True))
+"""
+RESULTS = ("alerts.parquet", "measures.parquet", "statuses.parquet", "rejected.parquet", "report.html")
+
+
+@pytest.fixture(scope="module")
+def records(knowledge: Knowledge, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faults")
+    write(knowledge, Plan(400, seed=11, broken=0.02), folder, "csv")
+    return folder
+
+
+def started(source: Path, out: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", CHILD, str(source), str(out)], start_new_session=True)
+
+
+def digests(out: Path) -> dict[str, str]:
+    return dict(json.loads((out / "manifest.json").read_text())["outputs"])
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_killed_at_any_moment_it_comes_to_the_same(records: Path, tmp_path: Path, kills: int, seed: int) -> None:
+    began = time.monotonic()
+    assert started(records, tmp_path / "whole").wait(timeout=100) == 0
+    lasted = time.monotonic() - began
+    out = tmp_path / "out"
+    rng = Random(seed)
+    killed = 0
+    for _ in range(kills):
+        child = started(records, out)
+        try:
+            child.wait(timeout=rng.uniform(0.2, 0.95) * lasted)
+        except subprocess.TimeoutExpired:
+            os.kill(child.pid, signal.SIGKILL)
+            killed += 1
+            assert child.wait() == -signal.SIGKILL
+        left = [each.name for each in out.glob("*") if each.is_file() and not each.name.startswith(".")]
+        for name in left:  # what stands under its final name is whole
+            if name.endswith(".parquet"):
+                pq.read_table(out / name)
+        if "manifest.json" in left:
+            assert set(RESULTS) <= set(left)
+    assert killed
+    assert started(records, out).wait(timeout=100) == 0
+    assert digests(out) == digests(tmp_path / "whole")
+    assert not list(out.rglob(".*.partial"))
+
+
+def command(source: Path, out: Path, most_bytes: int | None = None) -> subprocess.CompletedProcess[str]:
+    """The command, with files of at most `most_bytes`: what a full disk does, without filling one."""
+
+    def limit() -> None:
+        if most_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+    return subprocess.run(
+        [sys.executable, "-m", "safety_service", "audit", str(source), "--out", str(out)],
+        capture_output=True, text=True, timeout=100, preexec_fn=limit, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("most_bytes", [100, 6_000, 40_000])
+def test_without_room_it_says_so_and_leaves_nothing_half(records: Path, tmp_path: Path, most_bytes: int) -> None:
+    done = command(records, tmp_path / "out", most_bytes)
+    assert done.returncode == 4, done.stderr
+    assert "The results cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    for path in (tmp_path / "out").glob("*.parquet"):
+        pq.read_table(path)
+    assert not list((tmp_path / "out").glob(".*.partial"))
+    again = command(records, tmp_path / "out")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_where_nothing_can_be_written_it_says_so(records: Path, tmp_path: Path) -> None:
+    place = tmp_path / "closed"
+    place.mkdir(mode=0o500)
+    out = place / "out" if os.geteuid() else Path("/proc/self/out")  # root may write anywhere else
+    done = command(records, out)
+    assert done.returncode == 4, done.stderr
+    assert "The results cannot be written" in done.stderr
+    assert str(out.parent) in done.stderr
+    assert "Traceback" not in done.stderr
