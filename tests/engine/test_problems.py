@@ -256,7 +256,6 @@ def test_a_longer_code_beside_a_short_one_settles_it() -> None:
         ("has_peptic_ulcer_stenosing", ["K25.9", "I10", "K31.5"], ("K25.9", "K31.5")),
         ("had_porphyria_acute_intermittent", ["E80.21"], ("E80.21",)),
         ("days_since_myocardial_infarction", ["I21.4", "I25.2"], ("I21.4",)),
-        ("age_years", ["I50.9"], ()),
     ],
 )
 def test_a_fact_names_the_codes_it_rests_on(fact: str, codes: list[str], evidence: tuple[str, ...]) -> None:
