@@ -22,8 +22,9 @@ def put_pregnancy(
     patient = request.patient
     oldest = values[SLOTS["age_years"] + 1]
     youngest = values[SLOTS["age_years"]]
-    numbers = knowledge.policy_numbers
-    outside = youngest > numbers["policy.pregnancy.oldest_years"] or oldest < numbers["policy.pregnancy.youngest_years"]
+    from_years = knowledge.policy_numbers["policy.pregnancy.youngest_years"]
+    to_years = knowledge.policy_numbers["policy.pregnancy.oldest_years"]
+    outside = youngest > to_years or oldest < from_years
     otherwise = NO if patient.sex is Sex.MALE or outside else EITHER
     for name, stated, set_id in (
         ("pregnant", patient.pregnant, "pregnancy"),

@@ -58,6 +58,11 @@ BEHIND: Final[Mapping[str, frozenset[str]]] = {
         {each.name for each in FACTS.values() if each.send in _HISTORY_PATHS} | {"new_start"}
     ),
     "hepatic.lab_window_days": frozenset({"alt_percent_of_limit", "liver_tests_percent_of_limit"}),
+    "pregnancy.youngest_years": frozenset({"pregnant", "lactating"}),
+    "pregnancy.oldest_years": frozenset({"pregnant", "lactating"}),
+    # compared in rules too: a coded stage is read as the clearance between these numbers
+    "renal.severe_below": frozenset({"renal_clearance", "renal_lowest"}),
+    "renal.moderate_below": frozenset({"renal_clearance", "renal_lowest"}),
 }
 _POLICY_NAME = re.compile(r"\bpolicy\.([a-z0-9_.]+)")
 

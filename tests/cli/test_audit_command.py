@@ -21,6 +21,7 @@ def test_synthetic_records_are_audited(tmp_path: Path) -> None:
         "manifest.json",
         "measures.parquet",
         "rejected.parquet",
+        "report.html",
     }
 
 

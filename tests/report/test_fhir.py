@@ -64,7 +64,8 @@ def test_an_earlier_override_is_a_mitigation() -> None:
     assert [each.get("mitigation") for each in resources(response)] == [
         [{"action": {"text": "Overridden"}}],
         [{"action": {"text": "Overridden: one dose only"}, "date": "2026-10-01"}],
-        None,
+        None,  # the guidance
+        None,  # what was not decided
     ]
     assert "mitigation" not in resources(answer())[0]
 
