@@ -107,6 +107,7 @@ class Row(Strict):
     # --- facts of the order
     drug: Text
     dose: Text | None = None
+    sig: Text | None = None
     days: int | Literal["unknown"] = 7
     end: Day | None = None
     refills: int | Literal["unknown"] = 0
@@ -280,7 +281,8 @@ def _request(row: Row) -> CheckRequest:
         dose_low=dose.low,
         dose_high=dose.high,
         frequency=dose.frequency,
-        as_needed=dose.as_needed,
+        as_needed=dose.as_needed if row.sig is None or row.dose is not None else Answer.UNKNOWN,
+        dosage_text=row.sig or "",
         route=row.route,
         ordered_on=None if row.ordered is None else _read("ordered", _day, row.ordered),
         start=None if row.start == "unknown" else _read("start", _day, row.start),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import Enum, IntEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -30,9 +31,13 @@ from safety_service.knowledge.read import KnowledgeError
 from safety_service.report import fhir
 from safety_service.report.answer import answer_text
 from safety_service.report.medication import UnknownDrugError, drug_text
-from safety_service.request_file import UnreadableFileError, read_requests
+from safety_service.report.simulation import simulation_text
+from safety_service.request_file import UnreadableFileError, read_requests, stream_requests
+from safety_service.server.handlers import NS_PER_DAY
 from safety_service.server.serve import CannotServeError, run
 from safety_service.server.settings import Settings
+from safety_service.simulate import as_data
+from safety_service.simulate import simulate as compare
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -50,6 +55,11 @@ class Exit(IntEnum):
 EXIT_CODES = (
     "Exit codes: 0 answered, with alerts or without; 1 bad input, every violation is printed with its path; "
     "2 wrong usage; 3 server unreachable or too slow; 4 the service itself failed."
+)
+
+AUDIT_CODES = (
+    "Exit codes: 0 done; 1 files that cannot be understood; 2 wrong usage; 4 results cannot be written, or the records "
+    "do not balance."
 )
 
 
@@ -139,6 +149,64 @@ def check(
     raise typer.Exit(worst)
 
 
+@app.command(epilog=EXIT_CODES)
+def simulate(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE|-...",
+            help="Orders, in the forms that check reads. A file of JSON line by line may be of any length.",
+        ),
+    ],
+    policy: Annotated[
+        str, typer.Option(metavar="FILE|default", help="Site policy to try. Without it: that of the baseline.")
+    ] = "",
+    knowledge: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Knowledge to try. Without it: the baseline's.")
+    ] = None,
+    baseline_policy: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE|default", help="Site policy to compare with. Without it: the one a server here would use."
+        ),
+    ] = "",
+    baseline_knowledge: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Knowledge to compare with. Without it: the one a server here would use."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All counts, of every rule, as JSON.")] = False,
+) -> None:
+    """Decide orders twice, and print what another policy or knowledge would change: alerts per rule and 100 orders.
+
+    A policy or knowledge that a request itself insists on is not looked at.
+    """
+    if not (policy or knowledge or baseline_policy or baseline_knowledge):
+        raise typer.BadParameter("nothing to try: give --policy or --knowledge")
+    for file in files:
+        if file != "-" and not Path(file).is_file():
+            raise typer.BadParameter(f"{file}: there is no such file")
+    settings = _settings({})
+    old_data = baseline_knowledge or settings.knowledge_dir or RULES_DATA
+    old_policy = _policy_path(baseline_policy, settings.policy_file)
+    before = _loaded(old_data, old_policy, Exit.REFUSED)
+    tried = knowledge or old_data, _policy_path(policy, old_policy)
+    after = before if tried == (old_data, old_policy) else _loaded(*tried, Exit.REFUSED)
+    try:
+        found = compare(before, after, _orders(files), time.time_ns() // NS_PER_DAY, settings.key)
+    except UnreadableFileError as unreadable:
+        _complain(unreadable.violations)
+        raise typer.Exit(Exit.REFUSED) from None
+    for each in found.refusals:
+        typer.echo(each, err=True)
+    if as_json:
+        _print_json(as_data(found), one_line=False)
+    else:
+        _print(simulation_text(found))
+    raise typer.Exit(Exit.FAILED if found.failed else Exit.REFUSED if found.refused else Exit.ANSWERED)
+
+
 @app.command()
 @flags_of(Settings)
 def serve(**given: object) -> None:
@@ -183,6 +251,72 @@ def demo() -> None:
     _print([Text(), Text("The server has stopped.", style="dim")])
 
 
+@app.command(epilog=AUDIT_CODES)
+def audit(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Files, folders or globs: CSV, Parquet; also .gz, .zst."),
+    ],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the results; a stopped audit goes on in it.")],
+    map_file: Annotated[
+        Path | None,
+        typer.Option("--map", exists=True, dir_okay=False, help="YAML that tells which column is which."),
+    ] = None,
+    memory: Annotated[
+        str, typer.Option(help="Most memory for the records held at once, such as 500MB or 2GB.")
+    ] = "2GB",
+    workers: Annotated[int, typer.Option(min=1, help="Processes that check at the same time.")] = 1,
+    statuses: Annotated[
+        bool, typer.Option("--statuses", help="Also write the answer of each rule to each record.")
+    ] = False,
+    partial: Annotated[
+        list[str] | None,
+        typer.Option(help="A table that does not hold all there is: medications, conditions, labs or care."),
+    ] = None,
+) -> None:
+    """Check the records of a population, each with what was known on its day."""
+    from safety_service import audit_command
+
+    settings = _settings({})
+    try:
+        text = audit_command.run_audit(
+            inputs=inputs,
+            out=out,
+            map_file=map_file,
+            memory=memory,
+            workers=workers,
+            statuses=statuses,
+            partial=partial or [],
+            knowledge_dir=settings.knowledge_dir,
+            policy_file=settings.policy_file,
+        )
+    except audit_command.CannotAuditError as error:
+        _alarm(str(error))
+        raise typer.Exit(error.exit_code) from None
+    except KnowledgeError as error:
+        _alarm(f"The knowledge cannot be used:\n{error}")
+        raise typer.Exit(Exit.FAILED) from None
+    typer.echo(text)
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write to.")],
+    rows: Annotated[int, typer.Option(min=1, help="Medication records; the other tables follow from it.")] = 10_000,
+    form: Annotated[str, typer.Option("--format", help="csv, csv.gz or parquet.")] = "csv",
+    seed: Annotated[int, typer.Option(help="The same seed makes the same records.")] = 1,
+    broken: Annotated[float, typer.Option(min=0, max=1, help="Part of the lines that is broken (text only).")] = 0,
+) -> None:
+    """Make up records of a population, to try an audit with: nobody is real."""
+    from safety_service import audit_command
+
+    try:
+        audit_command.run_synth(_knowledge(), out=out, rows=rows, form=form, seed=seed, broken=broken)
+    except audit_command.CannotAuditError as error:
+        _alarm(str(error))
+        raise typer.Exit(error.exit_code) from None
+
+
 @knowledge_app.command()
 def show(
     drug: Annotated[str, typer.Argument(help="Id of a medication line, brand, ingredient or product name.")],
@@ -203,10 +337,13 @@ def validate(
     site_codes: Annotated[
         Path | None, typer.Option(help="CSV of drug codes of your site to read with it, as serve --site-codes does.")
     ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Site policy to hold to the floor as well.")
+    ] = None,
 ) -> None:
     """Read every file of the knowledge; print what is wrong, with file and line, or how much there is."""
     try:
-        knowledge = load_knowledge(data, site_codes_file=site_codes)
+        knowledge = load_knowledge(data, policy, site_codes)
     except KnowledgeError as error:
         for problem in error.problems:
             typer.echo(str(problem), err=True)
@@ -228,6 +365,16 @@ def validate(
             Text(f"digest {knowledge.digest}", style="dim"),
         ]
     )
+    if policy is not None:
+        name = f"{knowledge.policy.id} {knowledge.policy.version}"
+        _print(
+            [
+                Text(
+                    f"Policy {name} is within the floor: {len(knowledge.policy_changes)} changes.", style="bold green"
+                ),
+                Text(f"digest {knowledge.policy_digest}", style="dim"),
+            ]
+        )
 
 
 # --- reading and asking ------------------------------------------------------------------------------------------
@@ -273,14 +420,35 @@ def _validated(settings: type[S], given: Mapping[str, object]) -> S:
         raise typer.Exit(Exit.USAGE) from None
 
 
+def _orders(files: Sequence[str]) -> Iterator[tuple[str, CheckPrescriptionRequest | str]]:
+    """Each request of the files with its place, or why it cannot be read. Raises UnreadableFileError."""
+    for file in files:
+        name = "" if file == "-" else Path(file).name
+        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as opened:
+            for number, each in enumerate(stream_requests(opened, name)):
+                if isinstance(each, UnreadableFileError):
+                    yield name or "input", str(each)
+                else:
+                    yield f"{name or 'input'} items[{number}]", each
+
+
+def _policy_path(given: str, otherwise: Path | None) -> Path | None:
+    return otherwise if not given else None if given == "default" else Path(given)
+
+
 def _knowledge() -> Knowledge:
     """The knowledge that a server with this environment would answer from."""
     settings = _settings({})
+    return _loaded(settings.knowledge_dir or RULES_DATA, settings.policy_file, Exit.FAILED)
+
+
+def _loaded(data: Path, policy_file: Path | None, otherwise: Exit) -> Knowledge:
+    """Ends the command with `otherwise` when the knowledge is refused."""
     try:
-        return load_knowledge(settings.knowledge_dir or RULES_DATA, settings.policy_file, settings.site_codes)
+        return load_knowledge(data, policy_file, _settings({}).site_codes)
     except KnowledgeError as error:
         _alarm(f"The knowledge cannot be used:\n{error}")
-        raise typer.Exit(Exit.FAILED) from None
+        raise typer.Exit(otherwise) from None
 
 
 def _credentials(tls: bool, ca: Path | None) -> grpc.ChannelCredentials | None:

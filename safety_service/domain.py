@@ -317,6 +317,7 @@ class Prescription:
     prescriber_id: str = ""
     last_order: Answer = Answer.UNKNOWN
     tapering: Answer = Answer.UNKNOWN
+    daily_most: Quantity | None = None  # most in 24 hours, as the sig text states it
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,8 +419,11 @@ class Patient:
 
 @dataclass(frozen=True, slots=True)
 class PriorOverride:
+    """An alert that somebody overrode; `reason` is theirs, and only ever given back."""
+
     fingerprint: str
     on: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,7 +458,10 @@ class FactUsed(NamedTuple):
 
 
 class Threshold(NamedTuple):
-    """`operator` `value` `unit`, with its basis (stated, derived, payer-criteria, policy) and limit name."""
+    """`operator` `value` `unit`, with its basis (stated, derived, payer-criteria, policy) and limit name.
+
+    `default` is the value without the site's policy, "" where that is the same.
+    """
 
     fact: str
     operator: str
@@ -462,6 +469,7 @@ class Threshold(NamedTuple):
     unit: str = ""
     basis: str = ""
     limit: str = ""
+    default: str = ""
 
 
 class Suggestion(NamedTuple):
@@ -498,7 +506,10 @@ class Implicated(NamedTuple):
 
 
 class Check(NamedTuple):
-    """The answer of one rule for one relaxant of the order (or, for pair rules, for one partner)."""
+    """The answer of one rule for one relaxant of the order (or, for pair rules, for one partner).
+
+    `severity` is that of an alert that was kept back; UNSPECIFIED for every other answer.
+    """
 
     rule_id: str
     rule_version: int
@@ -506,10 +517,14 @@ class Check(NamedTuple):
     status: CheckStatus
     reason: str = ""
     missing: tuple[Missing, ...] = ()
+    severity: Severity = Severity.UNSPECIFIED
 
 
 class AlertWords(NamedTuple):
-    """What an alert says of given facts: the same for every patient who has them. `facts` are without evidence."""
+    """What an alert says of given facts: the same for every patient who has them. `facts` are without evidence.
+
+    `default_severity` is that without the site's policy, UNSPECIFIED where it is the same.
+    """
 
     rule_id: str
     rule_version: int
@@ -527,10 +542,14 @@ class AlertWords(NamedTuple):
     dur_codes: tuple[str, ...]
     act_codes: tuple[str, ...]
     patient_text: str = ""
+    default_severity: Severity = Severity.UNSPECIFIED
 
 
 class Alert(NamedTuple):
-    """A rule that fired: its words, and what is of this patient and order alone."""
+    """A rule that fired: its words, and what is of this patient and order alone.
+
+    `interruptive`: it is meant to interrupt. `overridden_before`: the same alert was overridden.
+    """
 
     words: AlertWords
     fingerprint: str
@@ -539,6 +558,8 @@ class Alert(NamedTuple):
     implicated: tuple[Implicated, ...]
     care_option_ids: tuple[str, ...]
     pathway_step: int
+    interruptive: bool = False
+    overridden_before: PriorOverride | None = None
 
     @property
     def rule_id(self) -> str:

@@ -5,12 +5,13 @@ Every field that is unknown or has a value of the wrong kind is named, not only 
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Hashable, Iterator
 from datetime import datetime
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 import yaml
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -20,6 +21,8 @@ from google.protobuf.message_factory import GetMessageClass
 from medsafety import CheckPrescriptionRequest, Violation
 
 _SPACE = re.compile(r"\s*")
+_CHUNK = 64 * 1024
+MOST_CHARACTERS = 16 * 1024 * 1024  # of one document in a stream; a server reads requests of 4 MiB at most
 
 
 class UnreadableFileError(Exception):
@@ -54,17 +57,87 @@ def read_requests(content: bytes, name: str = "") -> list[CheckPrescriptionReque
     requests = []
     violations: list[Violation] = []
     for index, document in enumerate(documents):
-        prefix = f"items[{index}]" if len(documents) > 1 else ""
-        found = list(_violations(CheckPrescriptionRequest.DESCRIPTOR, document, prefix))
-        if not found and isinstance(document, dict):
-            try:
-                requests.append(ParseDict(document, CheckPrescriptionRequest()))
-            except ParseError as error:  # what concerns several fields: both of a oneof
-                found = [Violation(prefix or where, str(error).rstrip("."))]
-        violations += found
+        found = _request(document, f"items[{index}]" if len(documents) > 1 else "", where)
+        if isinstance(found, CheckPrescriptionRequest):
+            requests.append(found)
+        else:
+            violations += found.violations
     if violations:
         raise UnreadableFileError(tuple(violations))
     return requests
+
+
+def stream_requests(file: BinaryIO, name: str = "") -> Iterator[CheckPrescriptionRequest | UnreadableFileError]:
+    """The requests in a file of the forms that `read_requests` reads, one after another, however long the file is.
+
+    Memory holds one document at a time: a line of NDJSON, a YAML document, but a list as a whole. A request that is not
+    well formed is given as its error, in its place. Raises UnreadableFileError where the file cannot be read on.
+    """
+    where = name or "input"
+    index = 0
+    text = io.TextIOWrapper(file, "utf-8-sig")
+    try:
+        for document in _documents(text, name):
+            for each in document if isinstance(document, list) else [document]:
+                yield _request(each, f"items[{index}]", where)
+                index += 1
+    except UnicodeDecodeError:
+        raise UnreadableFileError((Violation(where, f"not UTF-8, after {index} requests"),)) from None
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UnreadableFileError((Violation(where, f"cannot be read on after {index} requests: {reason}"),)) from None
+    finally:
+        text.detach()  # the file is its owner's to close
+    if not index:
+        raise UnreadableFileError((Violation(where, "no request in it"),))
+
+
+def _documents(text: TextIO, name: str) -> Iterator[object]:
+    begin = text.read(_CHUNK)
+    if name.endswith((".yaml", ".yml")) or not begin.lstrip().startswith(("{", "[")):
+        documents = yaml.load_all(_Joined(begin, text), Loader=_Loader)
+        yield from (each for each in documents if each is not None)
+        return
+    decoder = json.JSONDecoder(object_pairs_hook=_without_duplicates)
+    held, at = begin, 0
+    while True:
+        at = _space_end(held, at)
+        try:
+            document, at = decoder.raw_decode(held, at)
+        except json.JSONDecodeError:
+            # Perhaps only cut off: the more is held, the more is read before the next try.
+            held, at = held[at:], 0
+            more = text.read(max(_CHUNK, len(held)))
+            if not more and not held:
+                return
+            if not more or len(held) > MOST_CHARACTERS:
+                raise
+            held += more
+        else:
+            yield document
+
+
+class _Joined:
+    """What has been read already, then the rest."""
+
+    def __init__(self, begin: str, rest: TextIO) -> None:
+        self._begin = begin
+        self._rest = rest
+
+    def read(self, size: int = -1) -> str:
+        begin, self._begin = self._begin, ""
+        return begin or self._rest.read(size)
+
+
+def _request(document: object, prefix: str, where: str) -> CheckPrescriptionRequest | UnreadableFileError:
+    """The request that a document is, or every violation in it."""
+    found = list(_violations(CheckPrescriptionRequest.DESCRIPTOR, document, prefix))
+    if not found and isinstance(document, dict):
+        try:
+            return ParseDict(document, CheckPrescriptionRequest())
+        except ParseError as error:  # what concerns several fields: both of a oneof
+            found = [Violation(prefix or where, str(error).rstrip("."))]
+    return UnreadableFileError(tuple(found))
 
 
 def _json_documents(text: str) -> list[object]:

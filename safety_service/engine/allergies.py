@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from safety_service.domain import CheckRequest, ConditionStatus, MatchedBy, NotProcessed
-from safety_service.engine.history import recognised
-from safety_service.engine.problems import COUNTING, NEVER
+from safety_service.domain import CheckRequest, MatchedBy, NotProcessed
+from safety_service.engine.history import SUBSTANCE, recognised
+from safety_service.engine.problems import COUNTING
 from safety_service.knowledge.knowledge import Knowledge, Line
+from safety_service.knowledge.resolve import Resolution
 from safety_service.rules.vocabulary import EITHER, NO, SLOTS, YES
 
 CARBAMATES = "carbamate"
+RELAXANTS = "M03"  # the ATC group of muscle relaxants
 
 
 class Allergen(NamedTuple):
@@ -38,7 +40,7 @@ def read_allergies(knowledge: Knowledge, request: CheckRequest, not_processed: l
     complete = listed.is_complete
     entries: list[Allergen] = []
     for i, each in enumerate(listed.items):
-        if each.status in NEVER or each.status not in (*COUNTING, ConditionStatus.UNSPECIFIED):
+        if each.status not in COUNTING:
             continue
         path = f"patient.allergies.items[{i}]"
         resolution = recognised(knowledge.names, each.substance)
@@ -57,26 +59,45 @@ def read_allergies(knowledge: Knowledge, request: CheckRequest, not_processed: l
 
 
 def put_allergies(
-    knowledge: Knowledge, allergies: Allergies, line: Line, values: list[int]
+    knowledge: Knowledge, allergies: Allergies, ordered: Resolution, line: Line, values: list[int]
 ) -> dict[str, tuple[str, ...]]:
-    """Sets the facts about allergies for the drug of `line`; returns the entries behind each."""
+    """Sets the facts about allergies for the drug of `line`, ordered as `ordered`; returns the entries behind each."""
     otherwise = NO if allergies.complete else EITHER
+    carbamate = knowledge.drugs.bit(CARBAMATES)
+    beside = frozenset(ordered.names) - {line.ingredient}
     own: list[str] = []
-    may = False
+    cousins: list[str] = []
+    others: list[str] = []
+    may_be_own = may_be_cousin = False
     for each in allergies.entries:
         if line.ingredient in each.ingredients or any(code in line.file.atc for code in each.atc):
             own.append(each.reference)
-        else:  # an allergy to a class that holds the drug
-            may |= any(full.startswith(code) for code in each.atc for full in line.file.atc)
-    carbamate = knowledge.drugs.bit(CARBAMATES)
-    cousins = [
-        each.reference for each in allergies.entries if each.bits & carbamate and each.ingredients != {line.ingredient}
-    ]
-    values[SLOTS["allergy_to_drug"]] = YES if own else EITHER if may else otherwise
-    values[SLOTS["allergy_to_carbamate"]] = YES if cousins else otherwise
+        else:
+            may_be_own |= any(_holds(code, line) for code in each.atc)
+        if each.bits & carbamate and each.ingredients != {line.ingredient}:
+            cousins.append(each.reference)
+        else:
+            may_be_cousin |= any(knowledge.drugs.left_open(code) & carbamate for code in each.atc)
+        if each.ingredients & beside:
+            others.append(each.reference)
+    values[SLOTS["allergy_to_drug"]] = YES if own else EITHER if may_be_own else otherwise
+    values[SLOTS["allergy_to_carbamate"]] = YES if cousins else EITHER if may_be_cousin else otherwise
     values[SLOTS["any_drug_allergy"]] = YES if allergies.entries else otherwise
+    other = NO
+    if beside or ordered.unrecognised:
+        untold = allergies.entries if ordered.unrecognised else [e for e in allergies.entries if not e.ingredients]
+        other = YES if others else EITHER if untold else otherwise
+    values[SLOTS["allergy_to_other_ingredient"]] = other
     return {
         "allergy_to_drug": tuple(own),
         "allergy_to_carbamate": tuple(cousins),
+        "allergy_to_other_ingredient": tuple(others),
         "any_drug_allergy": tuple(each.reference for each in allergies.entries),
     }
+
+
+def _holds(code: str, line: Line) -> bool:
+    """Whether the group of an ATC code holds the drug; one without a code of its own is somewhere in the relaxants'."""
+    if line.file.atc:
+        return any(full.startswith(code) for full in line.file.atc)
+    return len(code) < SUBSTANCE and (code.startswith(RELAXANTS) or RELAXANTS.startswith(code))

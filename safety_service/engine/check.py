@@ -33,15 +33,18 @@ from safety_service.engine.facts import (
     candidate_lines,
     line_facts,
     pair_facts,
+    product_fits,
     read_order,
 )
 from safety_service.engine.fold import ENDLESS
-from safety_service.engine.history import Event, History, read_history, recognise, recognised, resolved
+from safety_service.engine.history import Event, History, read_history, recognise, recognised, resolved, strength_of
+from safety_service.engine.kidneys import clearance_notes
 from safety_service.engine.missing import why_missing, why_open
 from safety_service.engine.patient import PatientFacts, patient_facts
+from safety_service.engine.policy import kept_back, read_overrides, shown
 from safety_service.knowledge.knowledge import Knowledge, Line, LiveClause, LiveRule, Program
 from safety_service.knowledge.schema import CareStep
-from safety_service.knowledge.value_sets import CareIndex
+from safety_service.knowledge.value_sets import CareIndex, DrugClasses
 from safety_service.rules.meaning import Truth, meaning, open_facts
 from safety_service.rules.vocabulary import EITHER, NO, SLOTS, YES
 
@@ -67,8 +70,24 @@ class Spoken(NamedTuple):
     fired: list[Fired]
 
 
+class Weighed(NamedTuple):
+    """One order with every rule answered, before anything is put into words."""
+
+    order: Order
+    history: History
+    patient: PatientFacts
+    lines: tuple[Line, ...]  # the product lines it is a relaxant of
+    spoken: list[Spoken]
+    unanswered: list[Check]
+
+
 def check(knowledge: Knowledge, request: CheckRequest, fingerprint_key: bytes = DEFAULT_FINGERPRINT_KEY) -> Decision:
     """Everything decided about one prescription. The same input and knowledge give the same Decision."""
+    return tell(knowledge, weigh(knowledge, request), fingerprint_key)
+
+
+def weigh(knowledge: Knowledge, request: CheckRequest) -> Weighed:
+    """The order recognised, the history folded, the rules asked."""
     resolution = recognised(knowledge.names, request.prescription.medication)
     order = read_order(knowledge, request, resolution)
     history = read_history(knowledge, request)
@@ -82,29 +101,49 @@ def check(knowledge: Knowledge, request: CheckRequest, fingerprint_key: bytes = 
     if lines:
         asked = [ask(each.line.program, each) for each in facts]
         spoken = [asked[0] if len(asked) == 1 else _agreed(asked)]
+        spoken += _rules_of_other_relaxants(knowledge, order, history, patient)
+        unanswered = _unanswered_pairs(knowledge, order, history, spoken, of_others=True)
     else:
         spoken = _as_partner(knowledge, order, history, patient)
         unanswered = [*_not_relaxant(knowledge, order), *_unanswered_pairs(knowledge, order, history, spoken)]
+    return Weighed(order, history, patient, lines, spoken, unanswered)
 
+
+def tell(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DEFAULT_FINGERPRINT_KEY) -> Decision:
+    """The alerts explained, all answers in the catalogue's order."""
+    order, history, patient, lines, spoken, unanswered = weighed
     step = _step(patient, spoken)
     names = tuple([line.name for line in lines])
-    stamp = _stamp(request, order, fingerprint_key)
+    stamp = _stamp(order.request, order, fingerprint_key)
+    overrides = read_overrides(order.request)
     alerts: list[Alert] = []
     checks: list[Check] = unanswered
+    suppressed: list[Check] = []
     for each in spoken:
         telling = Telling(knowledge, order, history, each.facts, names, step)
+        answers = each.answers
         for at, rule, clause in each.fired:
+            if rule.off:
+                answers[at] = kept_back(answers[at], rule, clause)
+                continue
             options = fitting_options(knowledge, rule.rule.care, step, patient.phase, patient.given_up)
             try:
-                alerts.append(explain(telling, rule, clause, each.answers[at].missing, options, stamp))
+                alert = explain(telling, rule, clause, answers[at].missing, options, stamp)
+                alerts.append(shown(alert, knowledge.stop_level, overrides))
             except Exception as error:  # one text that cannot be put together must not silence the other alerts
-                each.answers[at] = each.answers[at]._replace(status=CheckStatus.ERROR, reason=type(error).__name__)
-        checks += each.answers
+                answers[at] = answers[at]._replace(status=CheckStatus.ERROR, reason=type(error).__name__)
+        if any(rule.off for _, rule, _ in each.fired):
+            suppressed += [answer for answer in answers if answer.status is CheckStatus.SUPPRESSED]
+            answers = [answer for answer in answers if answer.status is not CheckStatus.SUPPRESSED]
+        checks += answers
     if len(spoken) > 1:
         position = {rule.id: i for i, rule in enumerate(knowledge.rules)}
-        checks.sort(key=lambda each: (position[each.rule_id], each.subject))
-    alerts.sort(key=lambda each: -each.severity)  # stable: the catalogue's order within a severity
-    return _decision(knowledge, order, history, patient, spoken, alerts, checks, lines, step)
+        for found in (checks, suppressed):
+            found.sort(key=lambda each: (position[each.rule_id], each.subject))
+    alerts.sort(key=lambda each: (-each.severity, each.kind))  # the catalogue's order of kinds within a severity
+    return _decision(
+        knowledge, order, history, patient, spoken, alerts, checks, suppressed, overrides.conflicts, lines, step
+    )
 
 
 def ask(program: Program, facts: LineFacts) -> Spoken:
@@ -112,7 +151,7 @@ def ask(program: Program, facts: LineFacts) -> Spoken:
     true, unknown, not_applicable = program.answer(facts.values)
     speaking = true | unknown | not_applicable
     absorbed: dict[str, str] = {}
-    for _, live in program.live:
+    for live in program.absorbing:
         if live.mask & true:
             for other in live.rule.absorbs:
                 absorbed.setdefault(other, live.rule.id)
@@ -205,16 +244,40 @@ def _as_partner(knowledge: Knowledge, order: Order, history: History, patient: P
     whole = pair_facts(knowledge, order, history, patient, any_line, [_order_span(order)])
     whole.values[SLOTS["code_text_conflict"]] = YES if order.resolution.conflict else NO
     spoken.append(ask(knowledge.any_order, whole))
+    for line, events in _relaxants_taken(knowledge, order, history):
+        facts = pair_facts(knowledge, order, history, patient, line, events)
+        spoken.append(ask(line.pair_program, facts))
+    return spoken
+
+
+def _rules_of_other_relaxants(
+    knowledge: Knowledge, order: Order, history: History, patient: PatientFacts
+) -> list[Spoken]:
+    """Pair rules of one drug alone, of each other relaxant that shares a day: the order is their partner.
+
+    What the label of a relaxant in use says of the one ordered, no rule of the one ordered says. The rules for any
+    relaxant are answered for the one ordered and are not asked twice.
+    """
+    spoken: list[Spoken] = []
+    for line, events in _relaxants_taken(knowledge, order, history):
+        if line.ingredient == order.relaxant:
+            continue
+        facts = pair_facts(knowledge, order, history, patient, line, events)
+        asked = ask(line.pair_program, facts)
+        place = {at: i for i, at in enumerate(at for at, live in line.pair_program.live if live.rule.drug is not None)}
+        fired = [each._replace(at=place[each.at]) for each in asked.fired if each.at in place]
+        spoken.append(asked._replace(answers=[asked.answers[at] for at in place], fired=fired))
+    return spoken
+
+
+def _relaxants_taken(knowledge: Knowledge, order: Order, history: History) -> list[tuple[Line, list[Event]]]:
+    """The product lines of relaxants that can share a day with the order, each with its records."""
     by_line: dict[str, list[Event]] = {}
     for event in history.events:
         if event.may_start < order.high_end and event.may_end > order.start:
             for line in _record_lines(knowledge, history, event):
                 by_line.setdefault(line.id, []).append(event)
-    for line_id, events in by_line.items():
-        line = knowledge.lines[line_id]
-        facts = pair_facts(knowledge, order, history, patient, line, events)
-        spoken.append(ask(line.pair_program, facts))
-    return spoken
+    return [(knowledge.lines[line_id], events) for line_id, events in by_line.items()]
 
 
 def _order_span(order: Order) -> Event:
@@ -224,8 +287,13 @@ def _order_span(order: Order) -> Event:
 def _record_lines(knowledge: Knowledge, history: History, event: Event) -> Iterable[Line]:
     """The line of a relaxant in the history. Diazepam there is a benzodiazepine, not a relaxant, unless ordered so."""
     lines = [line for line in knowledge.lines_of.get(event.ingredient, ()) if line.file.relaxant == "always"]
-    release = history.records[event.record].resolution.release
-    fitting = [line for line in lines if not release or any(p.release == release for p in line.file.products)]
+    if len(lines) < 2:
+        return lines
+    resolution = history.records[event.record].resolution
+    strength = strength_of(resolution, event.ingredient)
+    fitting = [line for line in lines if any(product_fits(p, resolution, strength) for p in line.file.products)]
+    release = resolution.release
+    fitting = fitting or [line for line in lines if any(p.release == release for p in line.file.products)]
     return (fitting or lines)[:1]
 
 
@@ -238,36 +306,52 @@ def _not_relaxant(knowledge: Knowledge, order: Order) -> list[Check]:
     return [each._replace(status=_OPEN, reason="", missing=(need,)) for each in knowledge.not_relaxant]
 
 
-def _unanswered_pairs(knowledge: Knowledge, order: Order, history: History, spoken: list[Spoken]) -> list[Check]:
-    """Pair rules that nothing answered, because it is not known whether the patient takes a relaxant."""
+def _unanswered_pairs(
+    knowledge: Knowledge, order: Order, history: History, spoken: list[Spoken], of_others: bool = False
+) -> list[Check]:
+    """Pair rules that nothing answered, because it is not known whether the patient takes a relaxant.
+
+    `of_others`: only those of one drug alone that is not the relaxant ordered.
+    """
+    open_history = not history.complete or any(not event.ingredient for event in history.events)
+    if of_others and not open_history:
+        return []
     own = 0
     for name, bits, may_bits in recognise(knowledge, order.resolution):
         own |= bits if name else may_bits
-    open_history = not history.complete or any(not event.ingredient for event in history.events)
     answers = [answer for each in spoken for answer in each.answers]
     answered = {answer.rule_id for answer in answers}
     settled = {answer.rule_id for answer in answers if answer.status is not CheckStatus.NOT_APPLICABLE}
-    facts: dict[str, set[str]] = {}  # what a rule asks on any relaxant
-    for line in knowledge.lines.values():
-        for live in line.pair_program.rules:
-            facts.setdefault(live.rule.id, set()).update(*(clause.facts for clause in live.clauses))
+    masks = _partner_masks(knowledge.drugs, tuple([line.pair_program for line in knowledge.lines.values()]))
     checks = []
     for rule in knowledge.rules:
-        if rule.scope != "pair" or rule.id in settled:
+        if rule.scope != "pair" or rule.id in settled or (of_others and rule.drug in (None, order.relaxant)):
             continue
-        wanted = facts.get(rule.id, set())
-        classes = {CLASS_OF_FACT[name] for name in wanted if name in CLASS_OF_FACT}
-        if "cns_active_count" in wanted:
-            classes.add(COUNTED)
-        if "overlap_opioid_and_benzodiazepine" in wanted:
-            classes |= {"opioid", "benzodiazepine"}
-        concerned = any(own & knowledge.drugs.bit(each) for each in classes)
+        concerned = own & masks.get(rule.id, 0)
         if concerned and open_history:
             need = Missing("relaxant", "patient.medications", "whether a muscle relaxant is taken is not known")
             checks.append(Check(rule.id, rule.version, "", CheckStatus.NOT_EVALUATED, "", (need,)))
         elif rule.id not in answered and rule.drug is None:
             checks.append(Check(rule.id, rule.version, "", CheckStatus.NOT_APPLICABLE, "no muscle relaxant with it"))
     return checks
+
+
+@lru_cache(maxsize=16)
+def _partner_masks(drugs: DrugClasses, programs: tuple[Program, ...]) -> dict[str, int]:
+    """By pair rule, the classes of a partner that it asks for on any relaxant."""
+    masks: dict[str, int] = {}
+    for program in programs:
+        for live in program.rules:
+            wanted = {name for clause in live.clauses for name in clause.facts}
+            classes = {CLASS_OF_FACT[name] for name in wanted if name in CLASS_OF_FACT}
+            if "cns_active_count" in wanted:
+                classes.add(COUNTED)
+            if "overlap_opioid_and_benzodiazepine" in wanted:
+                classes |= {"opioid", "benzodiazepine"}
+            masks[live.rule.id] = masks.get(live.rule.id, 0)
+            for each in classes:
+                masks[live.rule.id] |= drugs.bit(each)
+    return masks
 
 
 # --- the care pathway --------------------------------------------------------------------------------------------
@@ -325,10 +409,12 @@ def _pathway(steps: tuple[CareStep, ...], phase: str, back_pain: int, step: int)
 
 
 def _stamp(request: CheckRequest, order: Order, key: bytes) -> hashlib.blake2b:
-    """A keyed hash of patient and order content, to be continued for each alert."""
+    """A keyed hash of patient and order content, to be continued for each alert: what differs is another order."""
     p = request.prescription
     low, high, quantity = (each and (each.value, each.unit) for each in (p.dose_low, p.dose_high, p.quantity))
-    content = (request.patient.id, order.resolution.names, p.start, low, high, quantity, order.told_by)
+    begins = p.start if p.start is not None else p.ordered_on
+    product = order.resolution.ingredients, order.resolution.form, order.resolution.release
+    content = (request.patient.id, p.prescriber_id, product, begins, low, high, quantity, order.told_by)
     return hashlib.blake2b(repr(content).encode(), digest_size=16, key=key)
 
 
@@ -340,6 +426,8 @@ def _decision(
     spoken: list[Spoken],
     alerts: list[Alert],
     checks: list[Check],
+    suppressed: list[Check],
+    unused_overrides: tuple[str, ...],
     lines: tuple[Line, ...],
     step: int,
 ) -> Decision:
@@ -355,7 +443,13 @@ def _decision(
     not_processed += patient.not_processed
     unread = () if resolution.matched_by is MatchedBy.NONE else resolution.unread
     conflicts = [f"prescription.medication: {each}" for each in unread]
-    conflicts += [*history.conflicts, *patient.conflicts, *(c for each in spoken for c in each.facts.conflicts)]
+    conflicts += [
+        *order.conflicts,
+        *history.conflicts,
+        *patient.conflicts,
+        *(c for each in spoken for c in each.facts.conflicts),
+    ]
+    conflicts += unused_overrides
     unanswered = [each for each in checks if each.status in _NO_ANSWER]
     complete = not not_processed and not unanswered
     highest = max((each.severity for each in alerts), default=Severity.UNSPECIFIED)
@@ -364,7 +458,7 @@ def _decision(
     elif not complete:
         overall = Overall.INCOMPLETE
     else:
-        overall = Overall.ADVICE if alerts else Overall.CLEAR
+        overall = Overall.ADVICE if alerts or suppressed else Overall.CLEAR
     medication = request.prescription.medication
     text = medication.text or next((c.display or c.code for c in medication.codings), "")
     linked = dict.fromkeys([alert.care_option_ids for alert in alerts])
@@ -376,7 +470,7 @@ def _decision(
         as_of=request.as_of,
         alerts=tuple(alerts),
         checks=tuple(checks),
-        suppressed=(),
+        suppressed=tuple(suppressed),
         resolved_medications=(
             resolved(order.recorded.reference, text, resolution, tuple(line.id for line in lines)),
             *history.resolved,
@@ -411,20 +505,21 @@ def _normalized(order: Order, facts: LineFacts | None) -> NormalizedOrder:
         course_days_low=given.course_low if given.source else None,
         course_days_high=given.course_high if given.source and given.course_high != ENDLESS else None,
         new_start=facts.new_start if facts is not None else Answer.UNKNOWN,
-        notes=(*order.notes, *(facts.patient.notes if facts is not None else ()), *_unread(order, facts)),
+        notes=(*order.notes, *_notes(order, facts), *_unread(order, facts)),
     )
+
+
+def _notes(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
+    """How the patient's facts were read for this drug."""
+    if facts is None:
+        return ()
+    return (*facts.patient.notes, *clearance_notes(facts.line, order.request.patient.renal))
 
 
 def _unread(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
     """What was sent and no check of this release reads, and what an order without a relaxant was not checked for."""
     prescription = order.request.prescription
-    structured = prescription.dose_high is not None and prescription.frequency is not None and order.supply.source
-    sent = {
-        "prescription.dosage_text": bool(prescription.dosage_text) and not structured,
-        "prior_overrides": bool(order.request.prior_overrides),
-    }
-    unread = ", ".join([path for path, was_sent in sent.items() if was_sent])
-    notes = [f"sent, and read by no check of this release: {unread}"] if unread else []
+    notes: list[str] = []
     if facts is not None and prescription.dose_high is not None and facts.dose.single_high is None:
         notes.append(f"the dose was not used: {why_open(facts, 'single_dose_mg')[1]}")
     if facts is None and order.resolution.matched_by is MatchedBy.NONE:

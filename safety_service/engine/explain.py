@@ -14,13 +14,14 @@ from safety_service.domain import (
     Implicated,
     Missing,
     Role,
+    Severity,
     Suggestion,
     Threshold,
 )
-from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, order_events, shares
+from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, MAOI, LineFacts, Order, order_events, shares
 from safety_service.engine.fold import IN_CLASS, MAYBE_IN_CLASS, NOT_IN_CLASS
 from safety_service.engine.history import Event, History
-from safety_service.engine.problems import evidence_of
+from safety_service.engine.problems import FROM_PROBLEMS, evidence_of
 from safety_service.knowledge.knowledge import Knowledge, LiveClause, LiveRule
 from safety_service.rules.meaning import Truth, meaning, reasons
 from safety_service.rules.tree import Compare, FactRef, Number, OneOf
@@ -29,13 +30,20 @@ from safety_service.rules.vocabulary import FACTS, HIGHEST, LOWEST, NO, SLOTS, Y
 _TIMES = {1: "once", 2: "twice", 3: "three times", 4: "four times"}
 _EPISODE_FACTS = frozenset({"episode_days", "episode_days_before", "days_in_hand", "class_episode_days"})
 _PARTNER_FACTS = frozenset(
-    {*CLASS_OF_FACT, "overlap_opioid_use_disorder", "overlap_opioid_and_benzodiazepine", "cns_active_count"}
+    {
+        *CLASS_OF_FACT,
+        "overlap_opioid_use_disorder",
+        "overlap_opioid_and_benzodiazepine",
+        "cns_active_count",
+        "days_since_maoi",
+    }
 )
 _FOR = {
     NOT_IN_CLASS: "for spasticity",
     IN_CLASS: "for spasm or back pain",
     MAYBE_IN_CLASS: "for a purpose that is not known",
 }
+_PASSING = (Unit.DAY, Unit.MONTH, Unit.YEAR)
 MOST_TOLD = 4096  # words remembered per clause; they hold numbers and drug names, no references to records
 
 
@@ -124,14 +132,24 @@ def partners_of(telling: Telling, clause: LiveClause) -> list[Event]:
             mask |= classes.bit("opioid")
         elif name == "cns_active_count":
             mask |= classes.bit(COUNTED)
-    if not mask:
-        return []
     found: dict[str, Event] = {}
+    if "days_since_maoi" in clause.facts:
+        found = {event.ingredient: event for event in _last_ended(telling, classes.bit(MAOI))}
+    if not mask:
+        return list(found.values())
     own = facts.line.ingredient
     for event in (*order_events(telling.knowledge, telling.order, telling.history, own), *telling.history.events):
         if event.bits & mask and event.ingredient != own and shares(event, facts.window):
             found.setdefault(event.ingredient, event)
     return list(found.values())
+
+
+def _last_ended(telling: Telling, mask: int) -> list[Event]:
+    """Of the drugs of a class that ended before the order, those that ended last."""
+    start = telling.order.start
+    ended = [each for each in telling.history.events if each.bits & mask and each.start < each.end <= start]
+    last = max((each.end for each in ended), default=0)
+    return [each for each in ended if each.end == last]
 
 
 def explain(
@@ -142,7 +160,11 @@ def explain(
     options: tuple[str, ...],
     stamp: hashlib.blake2b,
 ) -> Alert:
-    """The alert of a clause that fired. `stamp` is the keyed hash of patient and order its fingerprint goes on from."""
+    """The alert of a clause that fired. `stamp` is the keyed hash of patient and order its fingerprint goes on from.
+
+    A repeat has the same fingerprint: the same rule with the same severity, of the same order, other drugs and
+    conditions, on the same facts. Facts that count days or years change by mere waiting and are not in it.
+    """
     facts = telling.facts
     partners: Sequence[Event] = ()
     partner_names = ""
@@ -158,20 +180,28 @@ def explain(
         telling.lines,
         clause.pick(facts.values),
     )
-    words = clause.told.get(key)
-    if words is None:
+    told = clause.told.get(key)
+    if told is None:
         if len(clause.told) >= MOST_TOLD:
             clause.told.clear()
-        words = clause.told[key] = _words(telling, rule, clause, partner_names, purposes)
+        said_of_all = _words(telling, rule, clause, partner_names, purposes)
+        told = clause.told[key] = said_of_all, _sameness(said_of_all)
+    words, sameness = told
     implicated = _implicated(telling, words, partners)
     own = stamp.copy()
-    own.update(rule.rule.id.encode())
+    own.update(sameness)
     for each in implicated:
         own.update(each.display.encode() + b"\0")
     said = words.facts
     if partners or facts.evidence or facts.episode_records or facts.patient.problems.ever:
         said = _with_evidence(telling, said, partners)
     return Alert(words, own.hexdigest(), said, missing, implicated, options, telling.pathway_step)
+
+
+def _sameness(words: AlertWords) -> bytes:
+    """What an alert of an order has to have in common with another to be its repeat."""
+    facts = [(each.name, each.value) for each in words.facts if FACTS[each.name].unit not in _PASSING]
+    return repr((words.rule_id, words.rule_version, int(words.severity), facts)).encode()
 
 
 def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: str, purposes: str) -> AlertWords:
@@ -220,11 +250,13 @@ def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: 
     if told is not None and told not in statements:
         message += f" {told.says}"
         statements = (*statements, told)
+    message = " ".join([message, *clause.by_policy])
+    default = clause.statement.severity
     return AlertWords(
         rule_id=rule.rule.id,
         rule_version=rule.rule.version,
         kind=rule.kind,
-        severity=clause.statement.severity,
+        severity=clause.severity,
         subject=telling.facts.line.id,
         title=clause.title.render(place),
         message=message,
@@ -237,6 +269,7 @@ def _words(telling: Telling, rule: LiveRule, clause: LiveClause, partner_names: 
         dur_codes=rule.rule.codes.dur,
         act_codes=rule.rule.codes.act,
         patient_text=clause.patient.render(place),
+        default_severity=default if default is not clause.severity else Severity.UNSPECIFIED,
     )
 
 
@@ -326,7 +359,9 @@ def _evidence(telling: Telling, name: str, partners: Sequence[Event]) -> tuple[s
 def _codes(telling: Telling, name: str) -> tuple[str, ...]:
     """The codes and records of the patient behind a fact."""
     found = telling.facts.evidence.get(name)
-    return evidence_of(telling.knowledge, telling.facts.patient.problems, name) if found is None else found
+    if found is not None:
+        return found
+    return evidence_of(telling.knowledge, telling.facts.patient.problems, name) if name in FROM_PROBLEMS else ()
 
 
 def _reference(telling: Telling, event: Event) -> str:
@@ -348,6 +383,7 @@ def _thresholds(telling: Telling, leaves: Sequence[Compare | OneOf]) -> tuple[Th
                     unit=FACTS[leaf.left.name].unit.value,
                     basis="" if limit is None else limit.basis,
                     limit=leaf.right.limit,
+                    default="" if limit is None else limit.default,
                 )
             )
         elif isinstance(leaf, OneOf) and leaf.limit:
@@ -386,6 +422,7 @@ def _suggestions(telling: Telling, clause: LiveClause) -> tuple[Suggestion, ...]
                 proposed = str(each.to)
         if current != proposed:
             said = {"current": current, "proposed": proposed}
+            said |= {name: limit.value for name, limit in telling.facts.line.limits.items() if name in each.text.places}
             found.append(Suggestion(field, current, proposed, unit, each.text.render(said.__getitem__)))
     return tuple(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from safety_service.domain import (
 )
 from safety_service.engine import fold
 from safety_service.engine.allergies import put_allergies
+from safety_service.engine.dosage_text import complete
 from safety_service.engine.fold import ENDLESS, IN_CLASS, MAYBE_IN_CLASS, NONE, NOT_IN_CLASS
 from safety_service.engine.history import (
     UNRECOGNISED,
@@ -28,12 +30,14 @@ from safety_service.engine.history import (
     strength_of,
 )
 from safety_service.engine.patient import PatientFacts
-from safety_service.engine.supply import Dose, Supply, dose, micrograms, quantity_against_days, supply
+from safety_service.engine.problems import Problems
+from safety_service.engine.route import route_not_oral
+from safety_service.engine.supply import SIG, Dose, Supply, dose, micrograms, quantity_against_days, supply
 from safety_service.engine.use import put_use
 from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.knowledge.resolve import Resolution
 from safety_service.knowledge.schema import Product
-from safety_service.knowledge.value_sets import DrugClasses, plain_words
+from safety_service.knowledge.value_sets import DrugClasses
 from safety_service.rules.vocabulary import (
     EITHER,
     HIGHEST,
@@ -51,11 +55,6 @@ MAOI = "maoi"
 NOT_THERE = -2  # the key of an ingredient that the history does not hold
 OUD_DRUGS = "opioid-use-disorder-treatment"
 _MASK = (EITHER, NO, YES)  # by Answer
-_ORAL = frozenset({"oral", "po", "by mouth", "per os", "orally", "per oral", "oral route", "p o", "26643006"})
-_OTHER_ROUTES = frozenset(
-    """intravenous iv intramuscular im injection intrathecal subcutaneous sc topical transdermal rectal pr ophthalmic
-    nasal inhalation sublingual buccal vaginal epidural parenteral""".split()
-)
 
 
 class Order(NamedTuple):
@@ -70,6 +69,7 @@ class Order(NamedTuple):
     supply: Supply
     notes: tuple[str, ...]
     told_by: tuple[object, ...]
+    conflicts: tuple[str, ...]  # between the sig text and the fields
 
     @property
     def low_end(self) -> int:
@@ -97,7 +97,7 @@ class LineFacts(NamedTuple):
 
 
 def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resolution) -> Order:
-    """The order's relaxant, start and supply."""
+    """The order's relaxant, start and supply, with what its sig text adds."""
     prescription = request.prescription
     start = prescription.start if prescription.start is not None else prescription.ordered_on
     notes: list[str] = []
@@ -108,7 +108,13 @@ def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resoluti
     strength = strength_of(resolution, relaxant)
     if strength is None and len(resolution.ingredients) == 1:
         strength = resolution.ingredients[0]
-    given = supply(prescription, start, strength, knowledge.policy_numbers["policy.exposure.most_days"])
+    most_days = knowledge.policy_numbers["policy.exposure.most_days"]
+    completed = complete(knowledge.sig_words, prescription, strength)
+    if completed.prescription is not prescription:
+        prescription = completed.prescription
+        request = replace(request, prescription=prescription)
+    given = supply(prescription, start, strength, most_days, completed.days)
+    notes += completed.read_notes(given.source == SIG)
     recorded = Recorded(prescription.id or "prescription", "prescription", display_name(resolution), resolution)
     often = prescription.frequency
     told_by = (
@@ -120,7 +126,10 @@ def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resoluti
         prescription.refills,
         resolution.conflict,
     )
-    return Order(request, resolution, recorded, start, relaxant, strength, given, (*notes, *given.notes), told_by)
+    notes += given.notes
+    return Order(
+        request, resolution, recorded, start, relaxant, strength, given, tuple(notes), told_by, completed.conflicts
+    )
 
 
 def candidate_lines(knowledge: Knowledge, order: Order) -> tuple[Line, ...]:
@@ -131,7 +140,7 @@ def candidate_lines(knowledge: Knowledge, order: Order) -> tuple[Line, ...]:
     ordered = order.request.prescription
     single = micrograms(ordered.dose_high, order.strength)
     fits = [
-        line for line in lines if any(_product_fits(p, order.resolution, order.strength) for p in line.file.products)
+        line for line in lines if any(product_fits(p, order.resolution, order.strength) for p in line.file.products)
     ]
     if len(fits) > 1 and single is not None:
         made_up = [line for line in fits if any(_makes_up(p, single) for p in line.file.products)]
@@ -139,7 +148,8 @@ def candidate_lines(knowledge: Knowledge, order: Order) -> tuple[Line, ...]:
     return tuple(fits) or lines
 
 
-def _product_fits(product: Product, resolution: Resolution, strength: ResolvedIngredient | None) -> bool:
+def product_fits(product: Product, resolution: Resolution, strength: ResolvedIngredient | None) -> bool:
+    """Whether a name can mean this product, by release and strength as far as it tells them."""
     if resolution.release and product.release != "any" and resolution.release != product.release:
         # a name without "extended release" reads as immediate; only a strength can say otherwise
         return False
@@ -168,7 +178,7 @@ def line_facts(
     conflicts: list[str] = []
 
     # --- what the drug is ordered for
-    use = put_use(knowledge, request, line, values)
+    use = put_use(knowledge, request, patient.problems, line, values)
     if use.conflict:
         conflicts.append(use.conflict)
     role = MAYBE_IN_CLASS
@@ -176,12 +186,12 @@ def line_facts(
         role = NOT_IN_CLASS
     elif (use.exempt, use.relaxant) == (NO, YES):
         role = IN_CLASS
-    own_evidence = put_allergies(knowledge, patient.allergies, line, values)
+    own_evidence = put_allergies(knowledge, patient.allergies, order.resolution, line, values)
 
     # --- the order itself
     values[SLOTS["code_text_conflict"]] = YES if order.resolution.conflict else NO
     values[SLOTS["form_open"]] = YES if lines_open else NO
-    route = _route_not_oral(prescription.route, order.resolution.route)
+    route = route_not_oral(prescription.route, order.resolution.route)
     values[SLOTS["route_not_oral"]] = route
     given = dose(prescription, order.strength)
     if route == NO:
@@ -205,7 +215,7 @@ def line_facts(
     fold.observe(state, 0, line.chain, key, order.start, days.course_low, days.course_high, role, gap, out, 0)
     new_start = _exposure(history, order, line, out, values, conflicts)
     window = order.start, order.low_end, order.high_end
-    _overlaps(knowledge, order, history, line, state, key, window, values)
+    _overlaps(knowledge, order, history, patient.problems, line, state, key, window, values)
     doubles = _duplicate_order(order, history, line, window)
     values[SLOTS["duplicate_order"]] = doubles.answer
     own_evidence["duplicate_order"] = doubles.evidence
@@ -233,6 +243,8 @@ def _put_dose(prescription: Prescription, given: Dose, values: list[int]) -> Non
     if prescription.frequency is not None:
         often = prescription.frequency
         most = -(-often.times_high * 24 // often.period_hours)
+        if given.daily_most is not None and given.single_low:  # the stated maximum of a day allows no more doses
+            most = min(most, max(1, given.daily_most // given.single_low))
         put_number(values, "doses_per_day", most, most)
         interval = often.period_hours // often.times_high
         put_number(values, "dose_interval_hours", interval, interval)
@@ -297,10 +309,11 @@ def pair_facts(
         add(state, event, gap)
     key = history.keys.get(line.ingredient, NOT_THERE)
     window = start, low_end, high_end
-    own = 0
-    for name, _, may in recognise(knowledge, order.resolution):
-        own |= may if name else -1
-    _overlaps(knowledge, order, history, line, state, key, window, values, own)
+    own = may_own = 0
+    for name, bits, may in recognise(knowledge, order.resolution):
+        own |= bits
+        may_own |= may if name else -1
+    _overlaps(knowledge, order, history, patient.problems, line, state, key, window, values, own, may_own)
     return LineFacts(
         line=line,
         values=values,
@@ -330,13 +343,6 @@ def order_events(knowledge: Knowledge, order: Order, history: History, besides: 
             )
         )  # fmt: skip
     return events
-
-
-def _route_not_oral(ordered: str, product: str) -> int:
-    words = plain_words(ordered)
-    if words:
-        return NO if words in _ORAL else YES if words in _OTHER_ROUTES else EITHER
-    return NO if product in ("", "oral") else YES
 
 
 def _exposure(
@@ -382,45 +388,48 @@ def _overlaps(
     knowledge: Knowledge,
     order: Order,
     history: History,
+    problems: Problems,
     line: Line,
     state: list[int],
     key: int,
     window: tuple[int, int, int],
     values: list[int],
-    only: int = -1,
+    own: int = -1,
+    may_own: int = -1,
 ) -> None:
-    """Puts the facts about drugs sharing a day of `window`; pair facts count only drugs with a class in `only`."""
+    """Puts the facts about drugs sharing a day of `window`.
+
+    Pair facts ask of the classes alone that the order is in (`own`), or could be in (`may_own`).
+    """
     drugs = knowledge.drugs
     opioid, benzodiazepine, counted = drugs.bit("opioid"), drugs.bit("benzodiazepine"), drugs.bit(COUNTED)
-    own = 1 if drugs.of_ingredient(line.ingredient, "oral") & counted else 0
+    relaxant = 1 if drugs.of_ingredient(line.ingredient, "oral") & counted else 0
     out = [0] * fold.OVERLAPPED
-    fold.overlaps(state, 0, key, own, *window, opioid, benzodiazepine, counted, out, 0)
+    fold.overlaps(state, 0, key, relaxant, *window, opioid, benzodiazepine, counted, out, 0)
     sure = out[fold.SURE_BITS]
     complete = history.complete
-    possible = out[fold.POSSIBLE_BITS] if complete or only != -1 else -1
+    possible = out[fold.POSSIBLE_BITS] if complete or may_own != -1 else -1
     if sure or possible:
-        sure_here, possible_here = sure & only, possible & only
+        sure_here, possible_here = sure & own, possible & may_own
         for slot, bit in _class_slots(drugs):
             values[slot] = YES if sure_here & bit else EITHER if possible_here & bit else NO
     else:
         for slot, _ in _class_slots(drugs):
             values[slot] = NO
-    _put_since_maoi(knowledge, order, history, state, only, values)
+    _put_since_maoi(knowledge, order, history, state, own, values)
     pair = out[fold.PAIR]
-    if not only & (opioid | benzodiazepine):
+    if not may_own & (opioid | benzodiazepine):
         pair = NO
-    elif pair == NO and not complete:
+    elif (pair == NO and not complete) or (pair == YES and not own & (opioid | benzodiazepine)):
         pair = EITHER
     values[SLOTS["overlap_opioid_and_benzodiazepine"]] = pair
     treats = NO
-    if sure & only & drugs.bit(OUD_DRUGS):
-        treats = _use_disorder(knowledge, order, history, line, window, only)
+    if sure & own & drugs.bit(OUD_DRUGS):
+        treats = _use_disorder(knowledge, order, history, problems, line, window, own)
     values[SLOTS["overlap_opioid_use_disorder"]] = treats
-    high = out[fold.COUNT_HIGH] if complete else HIGHEST
-    if only & counted:
-        put_number(values, "cns_active_count", out[fold.COUNT_LOW], high)
-    else:
-        put_number(values, "cns_active_count", 0, 0)
+    low = out[fold.COUNT_LOW] if own & counted else 0
+    high = 0 if not may_own & counted else out[fold.COUNT_HIGH] if complete else HIGHEST
+    put_number(values, "cns_active_count", low, high)
 
 
 @lru_cache(maxsize=16)
@@ -430,10 +439,10 @@ def _class_slots(drugs: DrugClasses) -> tuple[tuple[int, int], ...]:
 
 
 def _put_since_maoi(
-    knowledge: Knowledge, order: Order, history: History, state: list[int], only: int, values: list[int]
+    knowledge: Knowledge, order: Order, history: History, state: list[int], own: int, values: list[int]
 ) -> None:
     """Days without an MAO inhibitor before the order; of an order that is the partner itself it is not asked."""
-    if only != -1:
+    if own != -1:
         put_number(values, "days_since_maoi", HIGHEST, HIGHEST)
         return
     out = [0, 0]
@@ -442,20 +451,23 @@ def _put_since_maoi(
 
 
 def _use_disorder(
-    knowledge: Knowledge, order: Order, history: History, line: Line, window: tuple[int, int, int], only: int
+    knowledge: Knowledge,
+    order: Order,
+    history: History,
+    problems: Problems,
+    line: Line,
+    window: tuple[int, int, int],
+    own: int,
 ) -> int:
     """Whether a sharing opioid treats opioid use disorder: by its indication, its ATC code or the problem list."""
-    drug_bit = knowledge.drugs.bit(OUD_DRUGS) & only
+    drug_bit = knowledge.drugs.bit(OUD_DRUGS) & own
     disorder = sets_mask(knowledge, ("opioid-use-disorder",))
-    listed = 0
-    for each in order.request.patient.conditions.items:
-        listed |= knowledge.conditions.of(each.codings)[0]
     answer = NO
     for event in (*history.events, *order_events(knowledge, order, history, line.ingredient)):
         if event.bits & drug_bit and shares(event, window):
             mine = event.record < len(history.records)
             codes = (history.records[event.record] if mine else order.recorded).resolution.classes_atc
-            if listed & disorder or any(knowledge.drugs.of_atc(code) & drug_bit for code in codes):
+            if problems.ever & disorder or any(knowledge.drugs.of_atc(code) & drug_bit for code in codes):
                 return YES
             answer = EITHER
     return answer

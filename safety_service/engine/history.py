@@ -28,7 +28,7 @@ from safety_service.knowledge.value_sets import ConditionClasses
 
 UNRECOGNISED = -1
 _ALL_CLASSES = -1  # every bit set: it could be anything
-_SUBSTANCE = 7  # characters of an ATC code that names a substance; a shorter one names a group
+SUBSTANCE = 7  # characters of an ATC code that names a substance; a shorter one names a group
 _PREFERENCE = (2, 1, 0, 2)  # by RecordKind: dispensings before orders before statements and what is not said
 _MUSCLE_SETS = ("back-pain", "muscle-spasm", "spasticity", "spasticity-diazepam")
 _SPASTICITY_SETS = ("spasticity",)
@@ -94,7 +94,7 @@ def recognise(knowledge: Knowledge, resolution: Resolution) -> list[tuple[str, i
     for code in resolution.classes_atc:
         bits = knowledge.drugs.of_atc(code)
         if not resolution.ingredients:
-            parts.append((f"ATC {code}", bits, bits if len(code) == _SUBSTANCE else _ALL_CLASSES))
+            parts.append((f"ATC {code}", bits, bits if len(code) == SUBSTANCE else _ALL_CLASSES))
         elif len(resolution.ingredients) == 1:
             name, own, _ = parts[0]
             parts[0] = (name, own | bits, own | bits)
@@ -133,23 +133,25 @@ def class_role(knowledge: Knowledge, line: Line, indications: tuple[Condition, .
         return IN_CLASS
     if not indications:
         return MAYBE_IN_CLASS
-    bits, all_recognised = indication_classes(knowledge, indications)
-    if bits & sets_mask(knowledge, ("spasticity", "spasticity-diazepam") if by_indication else _SPASTICITY_SETS):
+    bits, may_bits = indication_classes(knowledge, indications)
+    spasticity = sets_mask(knowledge, ("spasticity", "spasticity-diazepam") if by_indication else _SPASTICITY_SETS)
+    if bits & spasticity:
         return NOT_IN_CLASS
-    if by_indication and not bits & sets_mask(knowledge, _MUSCLE_SETS):
-        return NOT_IN_CLASS if all_recognised else MAYBE_IN_CLASS
-    return IN_CLASS if all_recognised else MAYBE_IN_CLASS
+    if by_indication:
+        muscle = sets_mask(knowledge, _MUSCLE_SETS)
+        if not bits & muscle:
+            return MAYBE_IN_CLASS if may_bits & muscle else NOT_IN_CLASS
+    return MAYBE_IN_CLASS if may_bits & spasticity else IN_CLASS
 
 
-def indication_classes(knowledge: Knowledge, indications: tuple[Condition, ...]) -> tuple[int, bool]:
-    """The classes of all indications together, and whether each was recognised."""
-    bits = 0
-    all_recognised = True
+def indication_classes(knowledge: Knowledge, indications: tuple[Condition, ...]) -> tuple[int, int]:
+    """The classes of all indications together, and those that one not recognised, or coded too short, leaves open."""
+    bits = may_bits = 0
     for each in indications:
         own, recognised = knowledge.conditions.of(each.codings)
         bits |= own
-        all_recognised &= recognised
-    return bits, all_recognised
+        may_bits |= knowledge.conditions.left_open(each.codings) if recognised else -1
+    return bits, may_bits
 
 
 @lru_cache(maxsize=256)

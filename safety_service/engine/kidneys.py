@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from safety_service.domain import Answer, CheckRequest
+from safety_service.domain import Answer, CheckRequest, Renal
 from safety_service.engine.history import sets_mask
 from safety_service.engine.problems import Problems
-from safety_service.knowledge.knowledge import Knowledge
+from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.rules.vocabulary import HIGHEST, put_number
 
 FACTS_OF_KIDNEYS = ("renal_clearance", "renal_lowest")
@@ -19,12 +19,12 @@ def put_kidneys(
     why: dict[str, tuple[str, str]],
     evidence: dict[str, tuple[str, ...]],
     conflicts: list[str],
-    notes: list[str],
 ) -> None:
     """Sets `renal_clearance` (creatinine clearance, else eGFR) and `renal_lowest` (the lower of both), whole mL/min.
 
-    Without a number a coded stage bounds it, by policy: stage 3 lies between the two limits, stage 4 and above and
-    dialysis below the lower one. A number that a code or dialysis contradicts leaves open everything between the two.
+    Without a number a coded stage bounds the latter, by policy: stage 3 lies between the two limits, stage 4 and above
+    and dialysis below the lower one. It says nothing of a clearance in mL/min, which is asked for. A number that a code
+    or dialysis contradicts leaves open everything between the two.
     """
     renal = request.patient.renal
     sent = [int(each) for each in (renal.crcl, renal.egfr) if each is not None]
@@ -36,14 +36,14 @@ def put_kidneys(
         evidence.update(dict.fromkeys(FACTS_OF_KIDNEYS, codes))
     coded = _coded(knowledge, renal.dialysis, problems.now, severe, moderate)
     if not sent:
-        bounds = coded or (0, HIGHEST)
-        for name in FACTS_OF_KIDNEYS:
-            put_number(values, name, *bounds)
-            reason = "renal disease is coded, its clearance is not sent" if problems.now & unstaged else "not sent"
-            why[name] = ("patient.renal.egfr", f"{reason}: send creatinine clearance or eGFR")
+        reason = "renal disease is coded, its clearance is not sent" if codes else "not sent"
+        for name, field, bounds in (
+            ("renal_clearance", "crcl", None),
+            ("renal_lowest", "egfr", coded),
+        ):
+            put_number(values, name, *(bounds or (0, HIGHEST)))
+            why[name] = (f"patient.renal.{field}", f"{reason}: send creatinine clearance or eGFR")
         return
-    if renal.crcl is None:
-        notes.append("no creatinine clearance was sent: eGFR was used for it")
     for name, number in zip(FACTS_OF_KIDNEYS, (sent[0], min(sent)), strict=True):
         low = high = number
         if coded is not None and not coded[0] <= number <= coded[1]:
@@ -52,6 +52,13 @@ def put_kidneys(
         put_number(values, name, low, high)
     if coded is not None and not coded[0] <= min(sent) <= coded[1]:
         conflicts.append("renal function as sent and the coded stage or dialysis disagree: what lies between is open")
+
+
+def clearance_notes(line: Line, renal: Renal) -> tuple[str, ...]:
+    """What is told where the label asks for creatinine clearance and eGFR stood in for it."""
+    asked = "renal.caution_below" in line.statements
+    stood_in = renal.crcl is None and renal.egfr is not None
+    return ("no creatinine clearance was sent: eGFR was used for it",) if asked and stood_in else ()
 
 
 def _coded(knowledge: Knowledge, dialysis: Answer, now: int, severe: int, moderate: int) -> tuple[int, int] | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from safety_service.domain import Answer, Missing
+from safety_service.domain import Answer, MatchedBy, Missing
 from safety_service.engine.facts import LineFacts, Order
 from safety_service.engine.fold import ENDLESS
-from safety_service.engine.history import UNRECOGNISED, History
+from safety_service.engine.history import SUBSTANCE, UNRECOGNISED, History
 from safety_service.engine.problems import SET_OF_FACT
-from safety_service.engine.supply import micrograms
-from safety_service.rules.vocabulary import FACTS
+from safety_service.rules.vocabulary import FACTS, NO, SLOTS
 
 _LABS = (
     "days_since_aminotransferases",
@@ -16,6 +15,7 @@ _LABS = (
     "alt_percent_of_limit",
     "liver_tests_percent_of_limit",
 )
+_ALLERGIES = ("allergy_to_drug", "allergy_to_carbamate", "allergy_to_other_ingredient", "any_drug_allergy")
 _EXPOSURE = ("episode_days", "episode_days_before", "days_in_hand", "class_episode_days", "days_since_relaxant_episode")
 
 
@@ -26,14 +26,13 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
         return facts.patient.why[name]
     match name:
         case "relaxant_use" | "exempt_antispastic" | "acute_spasm_coded" | "phase":
-            sent = order.request.prescription.indications
-            return "prescription.indications", "one was not recognised" if sent else "no indication was sent"
+            return _why_purpose(order)
         case "single_dose_mg":
-            return _why_no_dose(order)
+            return _why_no_dose(facts)
         case "daily_dose_mg" | "doses_per_day" | "dose_interval_hours":
-            return _why_no_daily_dose(order)
+            return _why_no_daily_dose(facts)
         case "quantity_over" | "quantity_short":
-            return _why_no_quantity(order)
+            return _why_no_quantity(facts)
         case "duplicate_order":
             return _why_duplicate(facts)
         case "course_days" | "supply_days":
@@ -44,24 +43,29 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
         case "overlap_opioid_use_disorder":
             return "patient.conditions", "what the opioid is for is not known"
         case "cns_active_count":
-            return _why_overlap(history, facts.window)
+            return _why_overlap(facts)
         case "days_since_maoi":
             return _why_maoi(history)
     if name.startswith("for_"):
-        sent = order.request.prescription.indications
-        return "prescription.indications", "one was not recognised" if sent else "no indication was sent"
+        return _why_purpose(order)
     if name in SET_OF_FACT or name == "days_since_myocardial_infarction":
         return _why_condition(facts, name)
-    if name in ("allergy_to_drug", "allergy_to_carbamate", "any_drug_allergy"):
-        return _why_allergy(facts)
+    if name in _ALLERGIES:
+        return _why_allergy(facts, name)
     if name in _LABS and order.request.patient.hepatic.labs.items:
         return "patient.hepatic.labs", "a result has no date or no limit in its unit, or the list is not complete"
     if name in _EXPOSURE:
         open_course = order.supply.course_low != order.supply.course_high
         return _why_no_course(order) if history.complete and open_course else _why_history(history)
     if name.startswith("overlap_"):
-        return _why_overlap(history, facts.window)
+        return _why_overlap(facts)
     return FACTS[name].send, "not sent"
+
+
+def _why_purpose(order: Order) -> tuple[str, str]:
+    if not order.request.prescription.indications:
+        return "prescription.indications", "no indication was sent"
+    return "prescription.indications", "one was not recognised, or its code is too short to tell"
 
 
 def _why_no_course(order: Order) -> tuple[str, str]:
@@ -72,10 +76,14 @@ def _why_no_course(order: Order) -> tuple[str, str]:
     return "prescription.refills", "the number of refills was not sent"
 
 
-def _why_no_dose(order: Order) -> tuple[str, str]:
+def _why_no_dose(facts: LineFacts) -> tuple[str, str]:
+    if facts.values[SLOTS["route_not_oral"]] != NO:  # no dose counts then, whatever else is sent
+        return "prescription.route", "the route is not oral, or not known to be"
+    return _why_no_amount(facts.order)
+
+
+def _why_no_amount(order: Order) -> tuple[str, str]:
     sent = order.request.prescription.dose_high
-    if micrograms(sent, order.strength) is not None:
-        return "prescription.route", "the route is not oral"
     if sent is None:
         return "prescription.dose_quantity", "no dose was sent"
     if not sent.unit:
@@ -83,20 +91,22 @@ def _why_no_dose(order: Order) -> tuple[str, str]:
     return "prescription.medication", f"the strength of one {sent.unit} is not known"
 
 
-def _why_no_daily_dose(order: Order) -> tuple[str, str]:
-    if order.request.prescription.frequency is None:
+def _why_no_daily_dose(facts: LineFacts) -> tuple[str, str]:
+    if facts.order.request.prescription.frequency is None:
         return "prescription.frequency", "how often was not sent"
-    return _why_no_dose(order)
+    return _why_no_dose(facts)
 
 
-def _why_no_quantity(order: Order) -> tuple[str, str]:
-    prescription = order.request.prescription
+def _why_no_quantity(facts: LineFacts) -> tuple[str, str]:
+    prescription = facts.order.request.prescription
     if prescription.quantity is None:
         return "prescription.quantity", "no quantity was sent"
-    if prescription.days_supply is None and prescription.end is None:
-        return "prescription.days_supply", "the days it is to last were not sent"
-    if prescription.frequency is None or prescription.dose_high is None:
-        return _why_no_daily_dose(order)
+    if facts.order.supply.source not in ("days-supply", "end-date"):
+        return "prescription.days_supply", "the days it is to last were not sent, or are not usable"
+    if prescription.frequency is None:
+        return "prescription.frequency", "how often was not sent"
+    if prescription.dose_high is None:
+        return _why_no_amount(facts.order)
     if prescription.as_needed is Answer.UNKNOWN:
         return "prescription.as_needed", "whether it is taken only when needed was not sent"
     return "prescription.quantity", "quantity and dose are not in one unit"
@@ -110,7 +120,7 @@ def _why_duplicate(facts: LineFacts) -> tuple[str, str]:
                 return "prescription.prescriber_id", "whether the prescriber is the same is not known"
             if not recorded.prescriber_id:
                 return f"{recorded.path}.prescriber_id", "whether the prescriber is the same is not known"
-    return _why_overlap(facts.history, facts.window)
+    return _why_overlap(facts)
 
 
 def _why_maoi(history: History) -> tuple[str, str]:
@@ -127,12 +137,18 @@ def _why_condition(facts: LineFacts, name: str) -> tuple[str, str]:
     if not listed.is_complete:
         sent = "is not marked complete" if listed.items else "was not sent"
         return "patient.conditions", f"the problem list {sent}"
-    if name == "days_since_myocardial_infarction" and facts.patient.problems.complete:
+    infarction = name == "days_since_myocardial_infarction"
+    problems = facts.patient.problems
+    if not (problems.complete_ever if infarction or name.startswith("had_") else problems.complete):
+        return "patient.conditions", "a condition on the list was not recognised"
+    if infarction:
         return "patient.conditions", "the onset of the infarction was not sent"
-    return "patient.conditions", "a condition on the list was not recognised"
+    return "patient.conditions", "a code on the list is too short to tell"
 
 
-def _why_allergy(facts: LineFacts) -> tuple[str, str]:
+def _why_allergy(facts: LineFacts, name: str) -> tuple[str, str]:
+    if name == "allergy_to_other_ingredient" and facts.order.resolution.unrecognised:
+        return "prescription.medication", "a part of the product ordered was not recognised"
     listed = facts.order.request.patient.allergies
     if not listed.is_complete:
         sent = "is not marked complete" if listed.items else "was not sent"
@@ -156,10 +172,14 @@ def _why_history(history: History) -> tuple[str, str]:
     return "patient.medications", "the history leaves it open"
 
 
-def _why_overlap(history: History, window: tuple[int, int, int]) -> tuple[str, str]:
-    if not history.complete:
+def _why_overlap(facts: LineFacts) -> tuple[str, str]:
+    order, history = facts.order, facts.history
+    if order.relaxant != facts.line.ingredient:  # the order is the partner: whether it is of the class is what is asked
+        if _not_recognised(order):
+            return "prescription.medication", "the drug ordered was not recognised"
+    elif not history.complete:
         return _why_history(history)
-    start, low_end, high_end = window
+    start, low_end, high_end = facts.window
     for event in history.events:
         if event.may_start < high_end and event.may_end > start:
             path = history.records[event.record].path
@@ -167,7 +187,16 @@ def _why_overlap(history: History, window: tuple[int, int, int]) -> tuple[str, s
                 return f"{path}.medication", "a drug on the list was not recognised"
             if not (event.start < low_end and event.end > start):
                 return path, "its days, or this order's, leave open whether they meet"
+    if _not_recognised(order):
+        return "prescription.medication", "a part of the drug ordered was not recognised"
     return "patient.medications", "the history leaves it open"
+
+
+def _not_recognised(order: Order) -> bool:
+    """Whether a part of the order, or all of it but its group, is not known."""
+    resolution = order.resolution
+    groups = not resolution.ingredients and any(len(code) < SUBSTANCE for code in resolution.classes_atc)
+    return groups or bool(resolution.unrecognised) or resolution.matched_by is MatchedBy.NONE
 
 
 def why_missing(facts: LineFacts, name: str) -> Missing:

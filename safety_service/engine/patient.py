@@ -93,7 +93,7 @@ def patient_facts(knowledge: Knowledge, request: CheckRequest, start: int) -> Pa
     _hepatic(knowledge, request, problems, values, why, evidence, conflicts, not_processed, notes)
     put_conditions(knowledge, problems, values, why)
     put_myocardial_infarction(knowledge, patient.conditions, problems, request.as_of, start, values)
-    put_kidneys(knowledge, request, problems, values, why, evidence, conflicts, notes)
+    put_kidneys(knowledge, request, problems, values, why, evidence, conflicts)
     put_pregnancy(knowledge, request, problems, values, why, evidence, conflicts)
     allergies = read_allergies(knowledge, request, not_processed)
     _labs(patient.hepatic.labs, request.as_of, knowledge.policy_numbers["policy.hepatic.lab_window_days"], values)
@@ -319,14 +319,14 @@ def _back_pain(
     """Sets `back_pain` and returns the phase: acute, subacute, chronic or "" when not known."""
     indications = request.prescription.indications
     back = sets_mask(knowledge, ("back-pain",))
-    bits, all_recognised = indication_classes(knowledge, indications)
+    bits, may_bits = indication_classes(knowledge, indications)
     for i, each in enumerate(indications):
         if not knowledge.conditions.of(each.codings)[1]:
             not_processed.append(
                 NotProcessed(f"prescription.indications[{i}]", "no ICD-10-CM code, and no SNOMED CT code known here")
             )
     if indications:
-        values[SLOTS["back_pain"]] = YES if bits & back else NO if all_recognised else EITHER
+        values[SLOTS["back_pain"]] = YES if bits & back else EITHER if may_bits & back else NO
     else:
         # what the drug is for is then not known: a list without back pain does not say it is for something else
         values[SLOTS["back_pain"]] = YES if problems.now & back else EITHER

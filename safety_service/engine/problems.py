@@ -26,10 +26,13 @@ NEVER = (ConditionStatus.REFUTED, ConditionStatus.ENTERED_IN_ERROR)
 STENOSING_ULCER = "peptic-ulcer-stenosing"  # no code says it: an ulcer with a coded obstruction does, by policy
 OBSTRUCTION = "gastric-obstruction"
 SET_OF_FACT = {condition_fact(each): each for each in (*CONDITIONS, *CONDITIONS_EVER)}
+SINCE_INFARCTION = "days_since_myocardial_infarction"
+FROM_PROBLEMS = frozenset({*SET_OF_FACT, SINCE_INFARCTION})  # the facts that `evidence_of` knows
 # Sets whose codes do not tell whether the condition is the one that is asked for.
 _MAY_BE = {
     "porphyria-acute-intermittent": "porphyria-unspecified",
     "anemia-tendency": "anemia-other",
+    "glaucoma-acute-angle-closure": "glaucoma-unspecified",
     "severe-heart-disease": "heart-failure",
     STENOSING_ULCER: "peptic-ulcer",
 }
@@ -37,7 +40,7 @@ _MAY_BE = {
 
 @dataclass(frozen=True, slots=True)
 class Problems:
-    """The problem list read once: classes of what counts now and ever, and whether "in none" can be believed.
+    """The problem list read once: classes of what counts now and ever, and whether "in none" can be believed of each.
 
     `open_now` and `open_ever` are the classes that a code too short to tell leaves open.
     """
@@ -45,6 +48,7 @@ class Problems:
     now: int
     ever: int
     complete: bool
+    complete_ever: bool  # a condition that is over and was not recognised leaves the past open, and not the present
     codes: tuple[tuple[int, str], ...]  # (classes, code or id) of each that counts now
     past: tuple[tuple[int, str], ...] = ()  # the same of each that does not
     open_now: int = 0
@@ -54,10 +58,10 @@ class Problems:
         return YES if self.now & mask else NO if self.complete and not self.open_now & mask else EITHER
 
     def had(self, mask: int) -> int:
-        return YES if self.ever & mask else NO if self.complete and not self.open_ever & mask else EITHER
+        return YES if self.ever & mask else NO if self.complete_ever and not self.open_ever & mask else EITHER
 
 
-NO_PROBLEMS = Problems(0, 0, False, ())
+NO_PROBLEMS = Problems(0, 0, False, False, ())
 
 
 def read_problems(
@@ -65,7 +69,7 @@ def read_problems(
 ) -> Problems:
     """Raises nothing; a condition that is not recognised goes to `not_processed` and keeps "in none" open."""
     now = ever = open_now = open_ever = 0
-    complete = listed.is_complete
+    complete = complete_ever = listed.is_complete
     codes: list[tuple[int, str]] = []
     past: list[tuple[int, str]] = []
     for i, each in enumerate(listed.items):
@@ -82,14 +86,15 @@ def read_problems(
         if bits:
             (codes if counts else past).append((bits, each.codings[0].code if each.codings else each.id))
         if not recognised:
-            complete = False
+            complete_ever = False
+            complete &= not counts
             not_processed.append(
                 NotProcessed(
                     f"patient.conditions.items[{i}]",
                     "no ICD-10-CM code, and no SNOMED CT code known here: it could be anything",
                 )
             )
-    return Problems(now, ever, complete, tuple(codes), tuple(past), open_now, open_ever)
+    return Problems(now, ever, complete, complete_ever, tuple(codes), tuple(past), open_now, open_ever)
 
 
 @lru_cache(maxsize=16)
@@ -110,10 +115,10 @@ def put_conditions(
     knowledge: Knowledge, problems: Problems, values: list[int], why: dict[str, tuple[str, str]]
 ) -> None:
     """Sets the facts `has_...` and `had_...`."""
-    otherwise = NO if problems.complete else EITHER
     for slot, sure, possible, past in _condition_slots(knowledge.conditions):
         listed = problems.ever if past else problems.now
         left_open = problems.open_ever if past else problems.open_now
+        otherwise = NO if (problems.complete_ever if past else problems.complete) else EITHER
         values[slot] = YES if listed & sure else EITHER if listed & possible or left_open & sure else otherwise
     conditions = knowledge.conditions
     ulcer, obstruction = conditions.bit(_MAY_BE[STENOSING_ULCER]), conditions.bit(OBSTRUCTION)
@@ -126,15 +131,13 @@ def put_conditions(
 
 
 def evidence_of(knowledge: Knowledge, problems: Problems, fact: str) -> tuple[str, ...]:
-    """The codes behind a fact about a condition; empty for another fact."""
-    if fact == "days_since_myocardial_infarction":
+    """The codes behind a fact of `FROM_PROBLEMS`."""
+    if fact == SINCE_INFARCTION:
         mask, past = sets_mask(knowledge, ("myocardial-infarction",)), True
-    elif fact in SET_OF_FACT:
+    else:
         set_id = SET_OF_FACT[fact]
         sets = (_MAY_BE[STENOSING_ULCER], OBSTRUCTION) if set_id == STENOSING_ULCER else (set_id,)
         mask, past = sets_mask(knowledge, sets), set_id in CONDITIONS_EVER
-    else:
-        return ()
     found = (*problems.codes, *problems.past) if past else problems.codes
     return tuple(code for bits, code in found if bits & mask)
 
@@ -154,4 +157,4 @@ def put_myocardial_infarction(
         else:
             days = max(0, start - each.onset)
             fewest, most = min(fewest, days), min(most, days)
-    put_number(values, "days_since_myocardial_infarction", fewest if problems.complete else 0, most)
+    put_number(values, SINCE_INFARCTION, fewest if problems.complete_ever else 0, most)

@@ -18,6 +18,7 @@ from safety_service.engine.fold import ENDLESS
 _MICROGRAMS = {"kg": 1e9, "g": 1e6, "mg": 1e3, "ug": 1.0, "mcg": 1.0, "µg": 1.0, "ng": 1e-3}
 _MILLILITRES = {"mL": 1.0, "ml": 1.0, "L": 1000.0, "l": 1000.0}
 _ROUNDING = 1e-9  # of sums of binary fractions
+SIG = "sig"
 _PIECES = frozenset({"{tbl}", "{tablet}", "{cap}", "{capsule}", "{pill}", "{each}", "{packet}", "1"})
 
 
@@ -28,6 +29,7 @@ class Dose(NamedTuple):
     single_high: int | None = None
     daily_low: int | None = None
     daily_high: int | None = None
+    daily_most: int | None = None  # as the order states it; `daily_high` is no more than that
 
 
 class Supply(NamedTuple):
@@ -37,7 +39,7 @@ class Supply(NamedTuple):
     days_high: int
     course_low: int
     course_high: int
-    source: str  # days-supply, end-date, quantity, or "" when nothing told
+    source: str  # days-supply, end-date, quantity, sig, or "" when nothing told
     notes: tuple[str, ...] = ()
 
     @property
@@ -66,13 +68,22 @@ def dose(order: Prescription | MedicationRecord, strength: ResolvedIngredient | 
     """The ordered dose of the ingredient with this strength. "As needed" makes the lowest day nothing, if known."""
     high = micrograms(order.dose_high, strength)
     low = micrograms(order.dose_low if order.dose_low is not None else order.dose_high, strength)
+    most_told = _daily_most(order, strength)
     if order.frequency is None:
-        return Dose(low, high)
+        return Dose(low, high, daily_most=most_told)
     fewest, most = times_a_day(order.frequency)
     daily_low = 0 if order.as_needed is Answer.YES else None
     if order.as_needed is Answer.NO and low is not None:
         daily_low = round(low * fewest)
-    return Dose(low, high, daily_low, None if high is None else round(high * most))
+    daily_high = None if high is None else round(high * most)
+    if daily_high is not None and most_told is not None:
+        daily_high = min(daily_high, most_told)
+        daily_low = None if daily_low is None else min(daily_low, daily_high)
+    return Dose(low, high, daily_low, daily_high, most_told)
+
+
+def _daily_most(order: Prescription | MedicationRecord, strength: ResolvedIngredient | None) -> int | None:
+    return micrograms(order.daily_most, strength) if isinstance(order, Prescription) else None
 
 
 def times_a_day(frequency: Frequency) -> tuple[float, float]:
@@ -88,10 +99,12 @@ def supply(
     start: int | None,
     strength: ResolvedIngredient | None,
     most_days: int,
+    sig_days: tuple[int, int] | None = None,
 ) -> Supply:
     """Days and course of a supply that starts on `start`.
 
-    Days come from the days supplied, else the stated end, else quantity over daily dose rounded down. A number of days
+    Days come from the days supplied, else the stated end, else quantity over daily dose rounded down, else `sig_days`,
+    the fewest and most that the sig text says. A number of days
     that is not 1..`most_days` is unusable and the next source is asked. Where sources disagree the first wins, noted.
     Refills that were not sent count none for a dispensing and leave an order's course open upwards.
     """
@@ -104,6 +117,8 @@ def supply(
     counted = _from_quantity(order, strength)
     if counted is not None:
         found.append(("quantity", *counted))
+    if sig_days is not None:
+        found.append((SIG, *sig_days))
     usable = []
     for source, low, high in found:
         if 1 <= low <= most_days:
@@ -129,16 +144,19 @@ def quantity_against_days(
 ) -> tuple[Answer, Answer]:
     """Whether one fill is more than the highest dose uses in the days stated, and less than the scheduled dose uses.
 
-    "As needed" uses nothing at the least. UNKNOWN where quantity, dose, frequency or days are not known.
+    "As needed" uses nothing at the least; half a tablet left of the last is no excess. UNKNOWN where quantity, dose,
+    frequency or days are not known.
     """
-    days = order.days_supply
-    if days is None and order.end is not None and start is not None:
-        days = order.end - start
+    stated = order.days_supply, order.end - start if order.end is not None and start is not None else None
+    days = next((each for each in stated if each is not None and 1 <= each <= most_days), None)
     uses = _uses(order, strength)
-    if days is None or not 1 <= days <= most_days or uses is None:
+    if days is None or uses is None or order.quantity is None:
         return Answer.UNKNOWN, Answer.UNKNOWN
     total, most, least = uses
-    over = Answer.YES if total > most * days * (1 + _ROUNDING) else Answer.NO
+    counted = order.quantity.unit in _PIECES and order.quantity.value > 0
+    piece = total / order.quantity.value if counted else 0.0
+    left = total - most * days
+    over = Answer.YES if left > total * _ROUNDING and left >= piece * (1 - _ROUNDING) else Answer.NO
     if order.as_needed is Answer.UNKNOWN:
         return over, Answer.UNKNOWN
     scheduled = order.as_needed is Answer.NO
@@ -174,11 +192,15 @@ def _uses(
     total: float | None = micrograms(order.quantity, strength)
     high: float | None = micrograms(order.dose_high, strength)
     low: float | None = micrograms(order.dose_low, strength) if order.dose_low is not None else high
+    told = _daily_most(order, strength)
     if total is None or high is None or low is None:
         units = {each.unit for each in (order.quantity, order.dose_high, order.dose_low) if each is not None}
         if len(units) > 1 or not order.quantity.unit:
             return None
-        total, high = order.quantity.value, order.dose_high.value
+        total, high, told = order.quantity.value, order.dose_high.value, None
         low = order.dose_low.value if order.dose_low is not None else high
     fewest, most = times_a_day(order.frequency)
-    return (total, high * most, low * fewest) if high * most > 0 else None
+    greatest = high * most
+    if told is not None:
+        greatest = min(greatest, told)
+    return (total, greatest, min(low * fewest, greatest)) if greatest > 0 else None

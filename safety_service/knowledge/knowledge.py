@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from safety_service.domain import Check, Citation, RuleKind, Severity
 from safety_service.knowledge.drug_names import DrugNames
@@ -16,8 +16,10 @@ from safety_service.knowledge.schema import (
     MedicationSet,
     PolicyFile,
     Rule,
+    SignedOff,
     Source,
 )
+from safety_service.knowledge.sig_words import SigWords
 from safety_service.knowledge.value_sets import CareIndex, ConditionClasses, DrugClasses
 from safety_service.rules.generate import Answerer
 from safety_service.rules.template import Template
@@ -35,11 +37,12 @@ class SourcedStatement:
 
 @dataclass(frozen=True, slots=True)
 class LimitText:
-    """A limit or policy number ready to be printed."""
+    """A limit or policy number ready to be printed. `default`: without the site's policy, "" where that is the same."""
 
     value: str
     unit: str
     basis: str
+    default: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,16 @@ class LiveSuggestion:
 class LiveClause:
     """One way a rule fires for one drug: its condition without anything left to look up, and its words.
 
+    `severity` is that of the statement unless the site's policy gives another; `by_policy` tells what it changed.
     `facts` are those the condition names; `pick` takes from a list of facts all that the words could depend on. `told`
     remembers words already put together for such facts; it belongs to the engine.
     """
 
     when: Tree
     statement: SourcedStatement
+    severity: Severity
     supporting: tuple[SourcedStatement, ...]
+    by_policy: tuple[str, ...]
     title: Template
     says: Template
     do: Template
@@ -79,7 +85,8 @@ class LiveRule:
     """A rule that can speak on a drug. `first_bit` is the mask bit of its first clause.
 
     `fired`, `passed` and `does_not_apply` are its answers that name no missing fact; `pick` takes its facts from a list
-    of all. `open` remembers which facts leave it open; it belongs to the engine.
+    of all. `open` remembers which facts leave it open; it belongs to the engine. `off` is why the site's policy keeps
+    its alert back, "" when it does not.
     """
 
     rule: Rule
@@ -92,6 +99,7 @@ class LiveRule:
     passed: Check
     does_not_apply: Check
     absorbed: Mapping[str, Check]  # by the rule that absorbs this one
+    off: str
     pick: Callable[[Sequence[int]], tuple[int, ...]]
     open: dict[Hashable, Any] = field(default_factory=dict)
 
@@ -111,6 +119,7 @@ class Program:
     entries: tuple[LiveRule | Check, ...]
     quiet: tuple[Check, ...]
     live: tuple[tuple[int, LiveRule], ...]
+    absorbing: tuple[LiveRule, ...]  # those of the rules that can speak which keep others from speaking
 
     @property
     def rules(self) -> tuple[LiveRule, ...]:
@@ -140,13 +149,33 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyChange:
+    """One thing that the site's policy changes. `before` and `after` are printable; a rule has no `name`."""
+
+    kind: Literal["rule-off", "severity", "number", "limit", "stop-level"]
+    rule_id: str
+    medication_id: str
+    name: str
+    before: str
+    after: str
+    unit: str
+    reason: str
+    signed_off: SignedOff | None
+
+
+@dataclass(frozen=True, slots=True)
 class Knowledge:
-    """Everything a decision rests on. `digest` is of all files, `policy_digest` of the policy alone."""
+    """Everything a decision rests on. `digest` is of all files, `policy_digest` of the policy in force.
+
+    `policy` is the default one with what the site changes put in; `policy_changes` lists that.
+    """
 
     version: str
     digest: str
     policy: PolicyFile
+    policy_changes: tuple[PolicyChange, ...]
     policy_digest: str
+    stop_level: Severity
     policy_numbers: Mapping[str, int]
     names: DrugNames
     lines: Mapping[str, Line]
@@ -162,4 +191,5 @@ class Knowledge:
     care: CareIndex
     pathway: CarePathwayFile
     child_pugh: ChildPughFile
+    sig_words: SigWords
     reviewed: bool

@@ -22,12 +22,14 @@ from safety_service.knowledge.knowledge import (
     LiveClause,
     LiveRule,
     LiveSuggestion,
+    PolicyChange,
     Program,
     SourcedStatement,
 )
 from safety_service.knowledge.read import Document, KnowledgeError, Problem, read_document, validate
 from safety_service.knowledge.schema import (
     Authority,
+    Basis,
     CareOption,
     CarePathwayFile,
     ChildPughFile,
@@ -37,16 +39,26 @@ from safety_service.knowledge.schema import (
     MedicationFile,
     MedicationSet,
     PolicyFile,
+    PolicyNumber,
     ReadAs,
     Review,
     Rule,
     RuleFile,
     SeverityFile,
+    SitePolicyFile,
     Source,
     SourceFile,
     Statement,
 )
+from safety_service.knowledge.sig_words import SigWordsFile, faults, sig_words
 from safety_service.knowledge.site_codes import load_site_codes, read_site_codes
+from safety_service.knowledge.site_policy import (
+    SitePolicy,
+    changes_of,
+    problems_of,
+    proposals_above_limits,
+    site_policy,
+)
 from safety_service.knowledge.value_sets import care_index, condition_classes, drug_classes
 from safety_service.rules.generate import Condition, generate
 from safety_service.rules.parse import Names, RuleTextError, parse
@@ -100,6 +112,13 @@ class _Files:
             return None
         try:
             document = read_document(path, name)
+        except KnowledgeError as error:
+            self.problems += error.problems
+            return None
+        return self.validated(document, model)
+
+    def validated(self, document: Document, model: type[M]) -> M | None:
+        try:
             read = validate(document, model)
         except KnowledgeError as error:
             self.problems += error.problems
@@ -113,6 +132,14 @@ class _Files:
             self.problems.append(Problem(folder, 1, "the folder has no files"))
         return [read for name in names if (read := self.one(name, model)) is not None]
 
+    def outside(self, path: Path, model: type[M]) -> M | None:
+        """A file that is not of the folder; it keeps the name it was given by."""
+        own = _Files(path.parent)
+        read = own.one(path.name, model)
+        self.problems += own.problems
+        self.documents |= own.documents
+        return read
+
     def problem(self, read: BaseModel, reason: str, *path: str | int) -> None:
         self.problems.append(self.documents[id(read)].problem(reason, *path))
 
@@ -124,14 +151,14 @@ class _Files:
 def load_knowledge(
     root: Path = RULES_DATA, policy_file: Path | None = None, site_codes_file: Path | None = None
 ) -> Knowledge:
-    """The knowledge under `root`. Raises KnowledgeError; nothing is used when anything is wrong."""
+    """The knowledge under `root`, with what a site's policy file changes of its policy.
+
+    Raises KnowledgeError; nothing is used when anything is wrong.
+    """
     files = _Files(root)
     severity = files.one("severity.yaml", SeverityFile)
-    policy = (
-        files.one("policy.yaml", PolicyFile)
-        if policy_file is None
-        else _Files(policy_file.parent).one(policy_file.name, PolicyFile)
-    )
+    policy = files.one("policy.yaml", PolicyFile)
+    site_file = None if policy_file is None else files.outside(policy_file, SitePolicyFile)
     source_files = files.all("sources", SourceFile)
     medications = files.all("medications", MedicationFile)
     rule_files = files.all("rules", RuleFile)
@@ -139,8 +166,9 @@ def load_knowledge(
     options = files.all("care_options", CareOption)
     pathway = files.one("care_pathway.yaml", CarePathwayFile)
     child_pugh = files.one("child_pugh.yaml", ChildPughFile)
+    sig_file = files.one("sig_words.yaml", SigWordsFile)
     files.stop_on_problems()
-    if severity is None or policy is None or pathway is None or child_pugh is None:
+    if severity is None or policy is None or pathway is None or child_pugh is None or sig_file is None:
         raise AssertionError("a file that could not be read is a problem")
 
     medication_sets = tuple(each for each in sets if isinstance(each, MedicationSet))
@@ -150,28 +178,52 @@ def load_knowledge(
     for each in medication_sets:
         if not each.ingredients and not each.atc_prefixes:
             files.problem(each, "a value set without members would never match")
+    for path, reason in faults(sig_file):
+        files.problem(sig_file, reason, *path)
     grading = _Grading(files, severity, sources)
     policy_units = _policy_units(files, policy)
     rules = _Rules(files, rule_files, Names(policy=policy_units), grading, medications)
-    numbers = {f"policy.{name}": _held(each.value, policy_units[name]) for name, each in policy.numbers.items()}
-    texts = {f"policy.{n}": LimitText(f"{p.value:g}", p.unit, "policy") for n, p in policy.numbers.items()}
     files.stop_on_problems()
 
     ingredients = sorted({each.ingredient for each in medications})
-    lines = {
-        each.id: _line(files, each, ingredients.index(each.ingredient), rules, grading, numbers, texts)
-        for each in medications
-    }
+
+    def made(policy: PolicyFile, default: PolicyFile) -> tuple[dict[str, int], dict[str, Line], Program]:
+        numbers = {f"policy.{name}": _held(each.value, policy_units[name]) for name, each in policy.numbers.items()}
+        texts = {f"policy.{name}": _number_text(each, default.numbers[name]) for name, each in policy.numbers.items()}
+        lines = {
+            each.id: _line(files, each, ingredients.index(each.ingredient), rules, grading, numbers, texts)
+            for each in medications
+        }
+        return numbers, lines, rules.program("", {}, numbers, texts, {"order"}, {})
+
+    numbers, lines, any_order = made(policy, policy)
+    files.stop_on_problems()
+    policy_text = policy.model_dump_json()
+    changes: tuple[PolicyChange, ...] = ()
+    if site_file is not None:
+        document = files.documents[id(site_file)]
+        site = site_policy(document, site_file, policy)
+        files.problems += problems_of(document, site, rules.rules, lines, any_order)
+        files.stop_on_problems()
+        changes = changes_of(site, lines, any_order)
+        rules.site = site
+        default, policy = policy, site.policy()
+        numbers, lines, any_order = made(policy, default)
+        files.problems += proposals_above_limits(document, lines)
+        files.stop_on_problems()
+        policy_text += site_file.model_dump_json()
+        sources[site.source.id] = site.source
     reviews: list[Review] = [each.review for each in medications]
     reviews += [each.review for each in options]
-    any_order = rules.program("", {}, numbers, {}, {"order"}, {})
     names, site_codes = _names(files, site_codes_file)
     files.stop_on_problems()
     return Knowledge(
         version=VERSION,
         digest=_digest(root, site_codes),
         policy=policy,
-        policy_digest=hashlib.sha256(policy.model_dump_json().encode()).hexdigest(),
+        policy_changes=changes,
+        policy_digest=hashlib.sha256(policy_text.encode()).hexdigest(),
+        stop_level=Severity[policy.stop_level.severity],
         policy_numbers=numbers,
         names=names,
         lines=lines,
@@ -191,6 +243,7 @@ def load_knowledge(
         care=care_index(sorted(options, key=_as_offered)),
         pathway=pathway,
         child_pugh=child_pugh,
+        sig_words=sig_words(sig_file),
         reviewed=all(each.status == "reviewed" for each in reviews),
     )
 
@@ -211,12 +264,12 @@ def _names(files: _Files, site_codes_file: Path | None) -> tuple[DrugNames, byte
 def _digest(root: Path, site_codes: bytes | None) -> str:
     """SHA-256 over every file that speaks, in the order of their names, then the codes of a site if there are any.
 
-    Cases and programs do not speak.
+    Cases, examples and programs do not speak.
     """
     total = hashlib.sha256()
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
-        if path.is_file() and path.suffix in {".yaml", ".tsv", ".gz"} and not name.startswith("cases/"):
+        if path.is_file() and path.suffix in {".yaml", ".tsv", ".gz"} and not name.startswith(("cases/", "examples/")):
             total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     if site_codes is not None:
         total.update(f"site codes\0{hashlib.sha256(site_codes).hexdigest()}\n".encode())
@@ -228,12 +281,12 @@ def _value_sets(files: _Files) -> list[MedicationSet | ConditionSet]:
     for path in sorted((files.root / "value_sets").glob("*.yaml")):
         name = f"value_sets/{path.name}"
         try:
-            kind = read_document(path, name).data
+            document = read_document(path, name)
         except KnowledgeError as error:
             files.problems += error.problems
             continue
-        is_drugs = isinstance(kind, dict) and kind.get("kind") == "medication"
-        read = files.one(name, MedicationSet) if is_drugs else files.one(name, ConditionSet)
+        is_drugs = isinstance(document.data, dict) and document.data.get("kind") == "medication"
+        read = files.validated(document, MedicationSet) if is_drugs else files.validated(document, ConditionSet)
         if read is not None:
             found.append(read)
     if not found:
@@ -292,6 +345,11 @@ def _held(value: int | float, unit: Unit) -> int:
     if held.denominator != 1:
         raise ValueError(f"{value} {unit.value} is finer than the service counts")
     return int(held)
+
+
+def _number_text(number: PolicyNumber, default: PolicyNumber) -> LimitText:
+    unchanged = "" if number.value == default.value else f"{default.value:g}"
+    return LimitText(f"{number.value:g}", number.unit, "policy", unchanged)
 
 
 class _Grading:
@@ -353,7 +411,7 @@ class _ParsedRule:
 
 
 class _Rules:
-    """The rules, parsed once, made into a program for each drug."""
+    """The rules, parsed once, made into a program for each drug; once `site` is set, with what that policy changes."""
 
     def __init__(
         self,
@@ -363,6 +421,7 @@ class _Rules:
         grading: _Grading,
         medications: Sequence[MedicationFile],
     ) -> None:
+        self.site: SitePolicy | None = None
         self.files = files
         self.names = names
         self.grading = grading
@@ -450,7 +509,7 @@ class _Rules:
                 for each in parsed.clauses:
                     when = specialise(each.when, limits, self.condition_of)
                     if when is not None:
-                        clauses.append(self._live(each, when, statements, limits, texts))
+                        clauses.append(self._live(parsed.rule, subject, each, when, statements, limits, texts))
             silent = _answer(parsed.rule, subject, CheckStatus.NOT_APPLICABLE, _silence(parsed.rule.id, silences))
             if not clauses:
                 entries.append(silent)
@@ -461,7 +520,8 @@ class _Rules:
         answer, source = generate(conditions, subject or "any order")
         quiet = tuple(each if isinstance(each, Check) else each.passed for each in entries)
         live = tuple((i, each) for i, each in enumerate(entries) if isinstance(each, LiveRule))
-        return Program(subject, answer, source, tuple(entries), quiet, live)
+        absorbing = tuple(rule for _, rule in live if rule.rule.absorbs)
+        return Program(subject, answer, source, tuple(entries), quiet, live, absorbing)
 
     def _live_rule(
         self, parsed: _ParsedRule, subject: str, applies: Tree | None, clauses: list[LiveClause], first: int
@@ -487,11 +547,14 @@ class _Rules:
                 for each in self.parsed.values()
                 if rule.id in each.rule.absorbs
             },
+            off="" if self.site is None else self.site.off(rule.id),
             pick=_picker(facts | asked),
         )
 
     def _live(
         self,
+        rule: Rule,
+        subject: str,
         parsed: _ParsedClause,
         when: Tree,
         statements: Mapping[str, SourcedStatement],
@@ -520,23 +583,37 @@ class _Rules:
             )
         )
         words = (title, says, do, patient, computation)
+        named = facts_of(when)
+        severity = said.severity
+        by_policy: tuple[str, ...] = ()
+        if self.site is not None:
+            proposed = {each.to for each in clause.suggest if isinstance(each.to, str)}
+            by_policy, cited = self.site.of_clause(rule.id, subject, severity, limits_of(when) | proposed, named, texts)
+            supporting += cited
+            severity = self.site.severity(rule.id, severity)
         return LiveClause(
             when=when,
             statement=said,
+            severity=severity,
             supporting=supporting,
+            by_policy=by_policy,
             title=title,
             says=says,
             do=do,
             patient=patient,
             computation=computation,
-            suggest=tuple(self._suggestion(parsed, i, limits) for i in range(len(clause.suggest))),
-            facts=tuple(name for name in FACTS if name in facts_of(when)),
-            about_partners=any(name.startswith("overlap_") or name == "cns_active_count" for name in facts_of(when)),
+            suggest=tuple(self._suggestion(parsed, i, limits, texts) for i in range(len(clause.suggest))),
+            facts=tuple(name for name in FACTS if name in named),
+            about_partners=any(
+                name.startswith("overlap_") or name in ("cns_active_count", "days_since_maoi") for name in named
+            ),
             about_purposes=any("purposes" in text.places for text in words),
-            pick=_picker(facts_of(when) | _TOLD | {p for text in words for p in text.places if p in FACTS}),
+            pick=_picker(named | _TOLD | {p for text in words for p in text.places if p in FACTS}),
         )
 
-    def _suggestion(self, parsed: _ParsedClause, i: int, limits: Mapping[str, int]) -> LiveSuggestion:
+    def _suggestion(
+        self, parsed: _ParsedClause, i: int, limits: Mapping[str, int], texts: Mapping[str, LimitText]
+    ) -> LiveSuggestion:
         given = parsed.clause.suggest[i]
         when = parsed.suggest_when[i]
         if when is not None:
@@ -547,7 +624,7 @@ class _Rules:
             to = limits.get(given.to, 0)
         else:
             to = _held(given.to, Unit.MG if given.field == "dose" else Unit.DAY)
-        text = self._template(parsed.owner, given.text, {}, *parsed.path, "suggest", i, "text")
+        text = self._template(parsed.owner, given.text, texts, *parsed.path, "suggest", i, "text")
         return LiveSuggestion(when, given.field, to, text)
 
     def _template(self, owner: BaseModel, text: str, texts: Mapping[str, LimitText], *path: str | int) -> Template:
@@ -632,9 +709,14 @@ def _line(
             continue
         statements[name] = grading.statement(read, path, said)
         value = _limit_value(files, read, limit, said, path)
-        limits[f"drug.{name}"] = value
         shown = ", ".join(said.value) if isinstance(said.value, tuple) else f"{said.value:g}" if said.value else ""
-        texts[f"drug.{name}"] = LimitText(shown, limit.unit.value, said.basis.value)
+        text = LimitText(shown, limit.unit.value, said.basis.value)
+        change = None if rules.site is None else rules.site.limit(read.id, name)
+        if change is not None and change.value != said.value:
+            value = _held(change.value, limit.unit)
+            text = LimitText(f"{change.value:g}", limit.unit.value, Basis.POLICY.value, default=shown)
+        limits[f"drug.{name}"] = value
+        texts[f"drug.{name}"] = text
 
     def program(*scopes: str) -> Program:
         return rules.program(read.id, statements, limits, texts, set(scopes), read.not_applicable, read.ingredient)

@@ -78,6 +78,7 @@ def read_document(path: Path, name: str) -> Document:
         twice = _duplicate_keys(node)
         if twice:
             raise KnowledgeError([Problem(name, line, f"the key {key!r} is given twice") for key, line in twice])
+        _keys_are_words(node)
         return Document(name, loader.construct_document(node), node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -108,6 +109,23 @@ def _duplicate_keys(node: yaml.Node) -> list[tuple[str, int]]:
 
     walk(node)
     return found
+
+
+def _keys_are_words(node: yaml.Node) -> None:
+    """YAML 1.1 reads the key `on` as true; a key is the word that stands there."""
+    waiting, seen = [node], set()
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, yaml.MappingNode):
+            for key, value in part.value:
+                if key.tag == "tag:yaml.org,2002:bool":
+                    key.tag = "tag:yaml.org,2002:str"
+                waiting.append(value)
+        elif isinstance(part, yaml.SequenceNode):
+            waiting += part.value
 
 
 def validate(document: Document, model: type[M]) -> M:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -270,17 +271,105 @@ class SeverityFile(Strict):
     rows: tuple[SeverityRow, ...]
 
 
+class Floor(Strict):
+    """How far a site may move a number for a reason of its own. Beyond it a sign-off is needed, or nothing helps."""
+
+    least: int | float
+    most: int | float
+    beyond: Literal["signed-off", "never"] = "signed-off"
+    why: Text
+
+    @model_validator(mode="after")
+    def _least_is_not_above_most(self) -> Floor:
+        if self.least > self.most:
+            raise ValueError("least is above most")
+        return self
+
+
 class PolicyNumber(Strict):
+    """A number without a source. Without a floor every change of it has to be signed off."""
+
     value: int | float
     unit: Text
+    why: Text
+    floor: Floor | None = None
+
+    @model_validator(mode="after")
+    def _the_value_keeps_to_its_own_floor(self) -> PolicyNumber:
+        if self.floor is not None and not self.floor.least <= self.value <= self.floor.most:
+            raise ValueError("the value is outside its own floor")
+        return self
+
+
+class StopLevel(Strict):
+    """The severity from which an alert is meant to interrupt."""
+
+    severity: SeverityName
     why: Text
 
 
 class PolicyFile(Strict):
+    """The default policy; a site's policy (`site_policy`) says what it changes of it."""
+
     id: Id
     version: Text
     title: Text
+    stop_level: StopLevel
     numbers: dict[str, PolicyNumber]
+
+
+# --- the policy of a site (--policy-file; rules_data/examples/site-policy.yaml) ----------------------------------
+
+
+class SignedOff(Strict):
+    """Who answers for a change that the floor does not allow without a name."""
+
+    reviewer: Text
+    on: date
+    reason: Text
+
+
+class RuleChange(Strict):
+    """The alert of a rule switched off (`alert: off`), or its severity changed."""
+
+    alert: Literal[False, "off"] | None = None  # YAML reads a bare off as false
+    severity: SeverityName | None = None
+    reason: Text
+    signed_off: SignedOff | None = None
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> RuleChange:
+        if (self.alert is None) == (self.severity is None):
+            raise ValueError("give one of the two: alert: off, or a severity")
+        return self
+
+
+class NumberChange(Strict):
+    """Another value, in the unit of the number it replaces."""
+
+    value: int | float
+    unit: Text
+    reason: Text
+    signed_off: SignedOff | None = None
+
+
+class StopLevelChange(Strict):
+    severity: SeverityName
+    reason: Text
+    signed_off: SignedOff | None = None
+
+
+class SitePolicyFile(Strict):
+    """What a site changes of the policy it extends; all else stays."""
+
+    extends: Id
+    id: Id
+    version: Text
+    title: Text
+    stop_level: StopLevelChange | None = None
+    rules: dict[str, RuleChange] = Field(default_factory=dict)
+    numbers: dict[str, NumberChange] = Field(default_factory=dict)
+    limits: dict[str, dict[str, NumberChange]] = Field(default_factory=dict)  # by medication line, then limit
 
 
 class InlineStatement(Strict):

@@ -24,6 +24,7 @@ class DrugClasses:
     bits: dict[str, int]
     by_ingredient: dict[str, int]
     by_prefix: dict[str, int]
+    by_group: dict[str, int]  # ATC code too short to tell -> the classes that hold only a part of what it covers
     excluded_prefix: dict[str, int]
     not_by_route: dict[str, int]  # route -> the classes a drug given so does not count in
     not_by_form: dict[str, int]  # the same by dose form
@@ -45,11 +46,16 @@ class DrugClasses:
             excluded |= self.excluded_prefix.get(code[:end], 0)
         return bits & ~excluded
 
+    def left_open(self, code: str) -> int:
+        """The classes that an ATC code of a group leaves open: "N05B" may be a carbamate or a benzodiazepine."""
+        return self.by_group.get(code, 0) & ~self.of_atc(code)
+
 
 def drug_classes(sets: Sequence[MedicationSet]) -> DrugClasses:
     """The sets made ready for look-up; bits in the order given."""
     by_ingredient: dict[str, int] = {}
     by_prefix: dict[str, int] = {}
+    by_group: dict[str, int] = {}
     excluded: dict[str, int] = {}
     not_by_route: dict[str, int] = {}
     not_by_form: dict[str, int] = {}
@@ -57,10 +63,11 @@ def drug_classes(sets: Sequence[MedicationSet]) -> DrugClasses:
         bit = 1 << i
         for ingredient in each.ingredients:
             by_ingredient[ingredient.name] = by_ingredient.get(ingredient.name, 0) | bit
-            for code in ingredient.atc:
-                by_prefix[code] = by_prefix.get(code, 0) | bit
-        for prefix in each.atc_prefixes:
-            by_prefix[prefix.code] = by_prefix.get(prefix.code, 0) | bit
+        codes = [code for ingredient in each.ingredients for code in ingredient.atc]
+        for code in (*codes, *(prefix.code for prefix in each.atc_prefixes)):
+            by_prefix[code] = by_prefix.get(code, 0) | bit
+            for end in range(1, len(code)):
+                by_group[code[:end]] = by_group.get(code[:end], 0) | bit
         for prefix in each.atc_excluded:
             excluded[prefix.code] = excluded.get(prefix.code, 0) | bit
         for route in each.routes_excluded:
@@ -68,7 +75,7 @@ def drug_classes(sets: Sequence[MedicationSet]) -> DrugClasses:
         for form in each.forms_excluded:
             not_by_form[form] = not_by_form.get(form, 0) | bit
     ids = tuple(each.id for each in sets)
-    return DrugClasses(ids, _bits(sets), by_ingredient, by_prefix, excluded, not_by_route, not_by_form)
+    return DrugClasses(ids, _bits(sets), by_ingredient, by_prefix, by_group, excluded, not_by_route, not_by_form)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +88,7 @@ class ConditionClasses:
     by_icd_parent: dict[str, int]  # a code too short to tell -> the classes that hold only a part of what it covers
     by_snomed: dict[str, int]
     seen: dict[tuple[str, str], int] = field(default_factory=dict)
+    seen_open: dict[tuple[str, str], int] = field(default_factory=dict)  # what each leaves open; -1: not recognised
 
     def bit(self, set_id: str) -> int:
         """The bit of one set. Raises KeyError for a set that is not there."""

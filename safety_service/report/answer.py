@@ -160,6 +160,8 @@ def _alert(alert: Alert, sources: _Sources, explain: bool) -> Iterator[Text]:
     ]
     if involved:
         lines += noted("With", ", ".join(involved))
+    if alert.HasField("overridden_before"):
+        lines += noted("Before", _overridden(alert))
     if alert.suggestions:
         lines += noted("Change", "; ".join(map(change_words, alert.suggestions)), "green")
     if alert.action:
@@ -180,6 +182,13 @@ def _alert(alert: Alert, sources: _Sources, explain: bool) -> Iterator[Text]:
     else:
         yield last
         yield right(Text(), rule, style="dim")
+
+
+def _overridden(alert: Alert) -> str:
+    before = alert.overridden_before
+    told = f"overridden on {date_words(before.overridden_on)}" if before.HasField("overridden_on") else "overridden"
+    told += f": {before.reason}" if before.reason else ""
+    return f"{told}; {'it interrupts all the same' if alert.interruptive else 'it does not interrupt again'}"
 
 
 def change_words(suggestion: Suggestion) -> str:
@@ -295,7 +304,8 @@ def _suppressed(decision: Decision) -> Iterator[Text]:
     if decision.suppressed:
         yield Text("Suppressed", style="bold")
     for each in decision.suppressed:
-        yield from wrapped(f"{each.rule_id} v{each.rule_version}: {each.reason}", "  ", "    ")
+        severity = f" ({word(Severity.DESCRIPTOR, each.severity).lower()})" if each.severity else ""
+        yield from wrapped(f"{each.rule_id} v{each.rule_version}{severity}: {each.reason}", "  ", "    ")
 
 
 # --- care without drugs ------------------------------------------------------------------------------------------
@@ -375,7 +385,7 @@ def _foot(response: CheckPrescriptionResponse) -> Iterator[Text]:
     }.get(knowledge.review_status, "not reviewed by a named clinician")
     parts = [
         f"knowledge {knowledge.version} ({knowledge.digest[:12]}), {reviewed}",
-        f"policy {decision.policy.id}",
+        f"policy {decision.policy.id} {decision.policy.version}".rstrip(),
         f"engine {decision.engine_version}",
         f"request {response.request_id}" if response.request_id else "",
         f"decision {response.decision_id}",

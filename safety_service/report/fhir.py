@@ -109,6 +109,7 @@ def _detected_issue(
             "evidence": [{"code": [{"text": each}]} for each in _facts(alert)],
             "detail": "\n".join([*filter(None, texts), f"Rule {rule}"]),
             "reference": next((each.url for each in alert.citations if each.url), ""),
+            "mitigation": [_mitigation(alert)] if alert.HasField("overridden_before") else [],
         }
     )
     return issue
@@ -159,6 +160,14 @@ def _requirement(question: OpenQuestion) -> Resource:
         if asked.codes
         else [],
     }
+
+
+def _mitigation(alert: Alert) -> Resource:
+    """What was decided when the same alert was there before."""
+    before = alert.overridden_before
+    on = before.overridden_on
+    date = f"{on.year:04}-{on.month:02}-{on.day:02}" if before.HasField("overridden_on") else ""
+    return {"action": {"text": f"Overridden: {before.reason}" if before.reason else "Overridden"}, "date": date}
 
 
 def _reference(implicated: Implicated) -> Resource:

@@ -20,7 +20,7 @@ AUTHORITY_WORDS: Final[Mapping[str, str]] = {
     "criteria": "Criteria",
     "guideline": "Guideline",
     "article": "Article",
-    "policy": "Policy of this service",
+    "policy": "Policy",
 }
 READ_AS_WORDS: Final[Mapping[str, str]] = {
     "source": "",

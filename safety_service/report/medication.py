@@ -79,6 +79,9 @@ def _line(line: Line, sources: Mapping[str, Source]) -> Iterator[Text]:
     for name, said in file.statements.items():
         yield Text()
         yield from _statement(name, said, line.statements[name].severity.name, _mark(used, said.source))
+        limit = line.limits[f"drug.{name}"]
+        if limit.default:
+            yield from noted("Policy", f"the site puts {limit.value} {limit.unit} in its place", "yellow")
     if file.figures is not None:
         yield Text()
         yield from _figures(file.figures, _mark(used, file.figures.source))

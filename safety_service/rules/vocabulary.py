@@ -124,7 +124,6 @@ CONDITIONS: Final = {
     "coronary-insufficiency": "coronary insufficiency",
     "severe-heart-disease": "severe heart disease",
     "tachycardia": "tachycardia",
-    "anemia-tendency": "an anaemia, or a tendency to it",
     "glaucoma": "glaucoma",
     "glaucoma-angle-closure": "angle-closure glaucoma",
     "glaucoma-acute-angle-closure": "acute angle-closure glaucoma",
@@ -134,19 +133,22 @@ CONDITIONS: Final = {
     "prostatic-hypertrophy": "prostatic hypertrophy",
     "bladder-neck-obstruction": "obstruction of the bladder neck",
     "cardiospasm": "cardiospasm (achalasia)",
-    "urinary-retention": "urinary retention",
     "myasthenia-gravis": "myasthenia gravis",
     "seizure-disorder": "epilepsy or another seizure disorder",
     "psychosis": "a psychotic disorder",
     "autonomic-dysreflexia": "autonomic dysreflexia",
-    "substance-use-disorder": "a substance-use disorder",
     "respiratory-insufficiency": "respiratory insufficiency",
     "sleep-apnea": "sleep apnoea",
     "lung-function-impaired": "a disease that impairs lung function",
     "end-of-life": "hospice or end-of-life care",
 }
-# As `had_porphyria_acute_intermittent`: on the problem list at any time.
-CONDITIONS_EVER: Final = {"porphyria-acute-intermittent": "acute intermittent porphyria"}
+# As `had_urinary_retention`: on the problem list at any time, because the label speaks of a history or a tendency.
+CONDITIONS_EVER: Final = {
+    "anemia-tendency": "an anaemia, or a tendency to it",
+    "porphyria-acute-intermittent": "acute intermittent porphyria",
+    "substance-use-disorder": "a substance-use disorder",
+    "urinary-retention": "urinary retention",
+}
 
 
 def overlap_fact(set_id: str) -> str:
@@ -219,6 +221,9 @@ _FACTS: Final = (
     _number("renal_lowest", Unit.CLEARANCE, "the lower of creatinine clearance and eGFR", "patient.renal.egfr"),
     _yes_no("allergy_to_drug", "an allergy to the ingredient is listed", "patient.allergies"),
     _yes_no("allergy_to_carbamate", "an allergy to another carbamate is listed", "patient.allergies"),
+    _yes_no(
+        "allergy_to_other_ingredient", "an allergy to another ingredient of the product is listed", "patient.allergies"
+    ),
     _yes_no("any_drug_allergy", "an allergy to any drug is listed", "patient.allergies"),
     _yes_no(
         "spasticity_needed_for_function",

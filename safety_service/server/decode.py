@@ -239,7 +239,9 @@ class Reading:
             elif len(each.fingerprint) > _NAME:
                 self.long(f"{path}.fingerprint", _NAME)
             on = self.day(each.overridden_on, path, ".overridden_on") if _has(each, "overridden_on") else None
-            read.append(domain.PriorOverride(each.fingerprint, on))
+            if len(each.reason) > _TEXT:
+                self.long(f"{path}.reason", _TEXT)
+            read.append(domain.PriorOverride(each.fingerprint, on, each.reason))
         return tuple(read)
 
     # --- the order and the records -------------------------------------------------------------------------------

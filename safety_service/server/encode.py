@@ -108,7 +108,7 @@ def encode_decision(knowledge: Knowledge, decision: domain.Decision, view: View)
         if full
         else (),
         knowledge=encode_knowledge_info(knowledge, decision.knowledge_version, decision.knowledge_digest, full),
-        policy=knowledge_pb2.PolicyInfo(id=decision.policy_id, digest=decision.policy_digest),
+        policy=encode_policy_info(knowledge, decision.policy_id, decision.policy_digest, full),
         counts=encode_counts(decision),
         engine_version=decision.engine_version,
         conflicts=decision.conflicts,
@@ -178,6 +178,7 @@ def encode_alert(knowledge: Knowledge, alert: domain.Alert, full: bool) -> decis
                 unit=each.unit,
                 basis=each.basis,
                 limit=each.limit,
+                default_value=each.default,
             )
             for each in alert.thresholds
         ],
@@ -188,6 +189,9 @@ def encode_alert(knowledge: Knowledge, alert: domain.Alert, full: bool) -> decis
         indicator=indicator,
         detected_issue_severity=issue_severity,
         clinical_significance=significance,
+        interruptive=alert.interruptive,
+        overridden_before=encode_override(alert.overridden_before, full),
+        default_severity=number(alert.words.default_severity),
     )
     if full:
         encoded.title = alert.title
@@ -204,6 +208,15 @@ def encode_alert(knowledge: Knowledge, alert: domain.Alert, full: bool) -> decis
     return encoded
 
 
+def encode_override(override: domain.PriorOverride | None, full: bool) -> decision_pb2.OverriddenBefore | None:
+    """An earlier override of an alert; None when there was none."""
+    if override is None:
+        return None
+    return decision_pb2.OverriddenBefore(
+        overridden_on=None if override.on is None else day(override.on), reason=override.reason if full else ""
+    )
+
+
 def encode_missing(missing: domain.Missing, full: bool) -> decision_pb2.Missing:
     """A fact that could change an answer."""
     return decision_pb2.Missing(fact=missing.fact, path=missing.path, why=missing.why if full else "")
@@ -218,6 +231,7 @@ def encode_check(check: domain.Check, full: bool) -> decision_pb2.Check:
         status=number(check.status),
         reason=check.reason,
         missing=[encode_missing(each, full) for each in check.missing],
+        severity=number(check.severity),
     )
 
 
@@ -308,6 +322,16 @@ def encode_knowledge_info(knowledge: Knowledge, version: str, digest: str, full:
     if full:
         info.schema_version = SCHEMA_VERSION
         info.review_status = review_status(knowledge)
+    return info
+
+
+def encode_policy_info(knowledge: Knowledge, policy_id: str, digest: str, full: bool) -> knowledge_pb2.PolicyInfo:
+    """The policy that decided; what a site changes of it is told by GetKnowledge."""
+    info = knowledge_pb2.PolicyInfo(id=policy_id, digest=digest)
+    if full:
+        info.version = knowledge.policy.version
+        info.title = knowledge.policy.title
+        info.stop_level = number(knowledge.stop_level)
     return info
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from medsafety.internal.v1.wire_pb2 import AlertParts, CheckPrescriptionResponseParts, DecisionParts
-from medsafety.v1 import decision_pb2, knowledge_pb2
+from medsafety.v1 import decision_pb2
 from medsafety.v1.medication_safety_service_pb2 import CheckPrescriptionResponse
 from safety_service import domain
 from safety_service.domain import CheckStatus, MatchedBy, View
@@ -113,7 +113,11 @@ class FastEncoder:
             if len(self._words) >= _KEPT:
                 self._words.clear()
             kept = self._words[key] = (words, self._worded(alert, words.facts if plain else (), full))
-        own = _Alert(fingerprint=alert.fingerprint)
+        own = _Alert(
+            fingerprint=alert.fingerprint,
+            interruptive=alert.interruptive,
+            overridden_before=encode.encode_override(alert.overridden_before, full),
+        )
         if alert.missing:
             own.missing.extend([encode.encode_missing(each, full) for each in alert.missing])
         for role, reference, display in alert.implicated:
@@ -133,7 +137,15 @@ class FastEncoder:
         """The serialised words of an alert, with these facts."""
         common = encode.encode_alert(
             self._knowledge,
-            alert._replace(fingerprint="", facts=facts, missing=(), implicated=(), care_option_ids=()),
+            alert._replace(
+                fingerprint="",
+                facts=facts,
+                missing=(),
+                implicated=(),
+                care_option_ids=(),
+                interruptive=False,
+                overridden_before=None,
+            ),
             full,
         )
         return common.SerializeToString()
@@ -159,7 +171,7 @@ class FastEncoder:
     ) -> bytes:
         return decision_pb2.Decision(
             knowledge=encode.encode_knowledge_info(self._knowledge, version, digest, full),
-            policy=knowledge_pb2.PolicyInfo(id=policy, digest=policy_digest),
+            policy=encode.encode_policy_info(self._knowledge, policy, policy_digest, full),
             engine_version=engine,
         ).SerializeToString()
 

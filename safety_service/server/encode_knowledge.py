@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from google.type import date_pb2
 from pydantic import BaseModel
 
 from medsafety.v1 import care_pb2, common_pb2, knowledge_pb2, review_pb2
 from safety_service.domain import RuleKind, Severity
 from safety_service.knowledge.drug_names import RXNORM
-from safety_service.knowledge.knowledge import Knowledge, Line, LiveRule, Program
+from safety_service.knowledge.knowledge import Knowledge, Line, LiveRule, PolicyChange, Program
 from safety_service.knowledge.resolve import ATC
 from safety_service.knowledge.schema import Product, ReadAs, Rule, Source
 from safety_service.rules.tree import facts_of
@@ -18,12 +19,20 @@ from safety_service.server.encode import (
     SCHEMA_VERSION,
     act_codes,
     encode_care_option,
+    encode_policy_info,
     encode_review,
     number,
     review_status,
     standing,
 )
 
+_CHANGE_KINDS = {
+    "rule-off": knowledge_pb2.POLICY_CHANGE_KIND_RULE_OFF,
+    "severity": knowledge_pb2.POLICY_CHANGE_KIND_SEVERITY,
+    "number": knowledge_pb2.POLICY_CHANGE_KIND_NUMBER,
+    "limit": knowledge_pb2.POLICY_CHANGE_KIND_LIMIT,
+    "stop-level": knowledge_pb2.POLICY_CHANGE_KIND_STOP_LEVEL,
+}
 _TIER_ORDER = ("first-line", "adjunct", "multidisciplinary", "not-helpful")
 
 
@@ -34,6 +43,34 @@ def encode_info(knowledge: Knowledge) -> knowledge_pb2.KnowledgeInfo:
         digest=knowledge.digest,
         schema_version=SCHEMA_VERSION,
         review_status=review_status(knowledge),
+    )
+
+
+def encode_policy(knowledge: Knowledge) -> knowledge_pb2.PolicyInfo:
+    """The policy in force, with all that a site changes."""
+    info = encode_policy_info(knowledge, knowledge.policy.id, knowledge.policy_digest, True)
+    info.changes.extend(map(_change, knowledge.policy_changes))
+    return info
+
+
+def _change(change: PolicyChange) -> knowledge_pb2.PolicyChange:
+    signed = change.signed_off
+    return knowledge_pb2.PolicyChange(
+        kind=_CHANGE_KINDS[change.kind],
+        rule_id=change.rule_id,
+        medication_id=change.medication_id,
+        name=change.name,
+        before=change.before,
+        after=change.after,
+        unit=change.unit,
+        reason=change.reason,
+        signed_off=None
+        if signed is None
+        else knowledge_pb2.SignedOff(
+            reviewer=signed.reviewer,
+            signed_on=date_pb2.Date(year=signed.on.year, month=signed.on.month, day=signed.on.day),
+            reason=signed.reason,
+        ),
     )
 
 
@@ -91,6 +128,7 @@ def _forms(product: Product) -> list[str]:
 
 def _statement(line: Line, name: str) -> knowledge_pb2.Statement:
     said = line.file.statements[name]
+    limit = line.limits[f"drug.{name}"]
     if isinstance(said.value, tuple):
         value = ", ".join(said.value)
     else:
@@ -107,6 +145,7 @@ def _statement(line: Line, name: str) -> knowledge_pb2.Statement:
         section=said.section,
         read_as=said.read_as.value,
         note="\n".join([said.says, *([said.arithmetic] if said.arithmetic else []), *said.also]),
+        site_value=limit.value if limit.default else "",
     )
 
 
@@ -121,16 +160,20 @@ def encode_rules(knowledge: Knowledge) -> list[knowledge_pb2.Rule]:
 def encode_rule(knowledge: Knowledge, rule: Rule) -> knowledge_pb2.Rule:
     """One rule with what it rests on for each line. A rule with several clauses shows one text a line."""
     facts: set[str] = set()
-    bases: dict[tuple[str, str, Severity, str], None] = {}
+    bases: dict[tuple[str, str, Severity, str, Severity], None] = {}
+    off = ""
     for line in (*knowledge.lines.values(), None):
         for live in _live(knowledge.any_order if line is None else line.program, rule.id):
+            off = live.off
             if live.applies is not None:
                 facts |= facts_of(live.applies)
             for clause in live.clauses:
                 facts |= facts_of(clause.when)
                 name = "" if line is None else _statement_name(line, clause.statement)
                 line_id = "" if line is None else line.id
-                bases[line_id, name, clause.statement.severity, clause.statement.citation.source_id] = None
+                default = clause.statement.severity
+                default = Severity.UNSPECIFIED if default is clause.severity else default
+                bases[line_id, name, clause.severity, clause.statement.citation.source_id, default] = None
     when = _either(each.when for each in rule.clauses)
     return knowledge_pb2.Rule(
         id=rule.id,
@@ -143,14 +186,19 @@ def encode_rule(knowledge: Knowledge, rule: Rule) -> knowledge_pb2.Rule:
         action=_lines(each.do for each in rule.clauses),
         bases=[
             knowledge_pb2.RuleBasis(
-                medication_id=line_id, statement=name, severity=number(severity), source_id=source_id
+                medication_id=line_id,
+                statement=name,
+                severity=number(severity),
+                source_id=source_id,
+                default_severity=number(default),
             )
-            for line_id, name, severity, source_id in sorted(bases)
+            for line_id, name, severity, source_id, default in sorted(bases)
         ],
         dur_codes=rule.codes.dur,
         act_codes=act_codes(rule.codes.act),
         absorbs=rule.absorbs,
         review=review_pb2.Review(status=review_pb2.REVIEW_STATUS_NOT_REVIEWED),
+        switched_off=off,
     )
 
 

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 Engine: TypeAlias = Callable[[Knowledge, CheckRequest, bytes], Decision]
 
-_NS_PER_DAY = 86_400 * 1_000_000_000
+NS_PER_DAY = 86_400 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _received(desk: Desk, data: bytes, prefix: str) -> Received:
     """A serialised CheckPrescriptionRequest, understood. Paths of violations start with `prefix`."""
     sent = _parsed(Sent, data)
     try:
-        return decode(sent, desk.now_ns() // _NS_PER_DAY)
+        return decode(sent, desk.now_ns() // NS_PER_DAY)
     except InvalidRequestError as error:
         raise invalid(prefixed(error.violations, prefix), error.only_too_many) from None
 

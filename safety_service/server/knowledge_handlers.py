@@ -56,7 +56,7 @@ def get_knowledge(library: Library, data: bytes) -> Message:
     knowledge = library.knowledge
     return wire.GetKnowledgeResponse(
         knowledge=shown.encode_info(knowledge),
-        policies=[knowledge_pb2.PolicyInfo(id=knowledge.policy.id, digest=knowledge.policy_digest)],
+        policies=[shown.encode_policy(knowledge)],
         engine_version=__version__,
         server_version=__version__,
         limits=shown.encode_limits(),

@@ -128,6 +128,7 @@ def start(
         knowledge=knowledge.digest[:12],
         policy=knowledge.policy.id,
         site_codes=knowledge.names.site_code_count(),
+        policy_changes=len(knowledge.policy_changes),
         threads=settings.threads,
         started_ms=round((time.perf_counter() - began) * 1000),
     )

@@ -66,7 +66,9 @@ class Settings(BaseSettings):
             "With the default one, who knows a patient's pseudonym can recompute them."
         ),
     ] = SecretStr(DEFAULT_FINGERPRINT_KEY.decode())
-    policy_file: Annotated[Path | None, Field(description="Policy to use in place of the built-in one.")] = None
+    policy_file: Annotated[
+        Path | None, Field(description="What the site changes of the default policy; held to a floor.")
+    ] = None
     knowledge_dir: Annotated[Path | None, Field(description="Knowledge to use in place of the built-in one.")] = None
     site_codes: Annotated[
         Path | None,

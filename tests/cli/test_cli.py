@@ -305,6 +305,25 @@ def test_knowledge_validate_counts_what_is_in_order() -> None:
     assert re.search(r"\d+ medication lines, \d+ rules, \d+ non-drug options, \d+ sources", result.stdout)
 
 
+def test_knowledge_validate_holds_a_policy_to_the_floor(tmp_path: Path) -> None:
+    example = RULES_DATA / "examples" / "site-policy.yaml"
+    result = run("knowledge", "validate", "--policy", str(example))
+    assert result.exit_code == 0
+    assert "Policy example-clinic 2026.1 is within the floor: 6 changes." in result.stdout
+    (tmp_path / "low.yaml").write_text(example.read_text().replace("pathway.first-line:", "hepatic.contraindicated:"))
+    refused = run("knowledge", "validate", "--policy", str(tmp_path / "low.yaml"))
+    assert refused.exit_code == 1
+    assert re.search(r"^low\.yaml:\d+: hepatic\.contraindicated tells of a contraindication", refused.stderr)
+
+
+def test_knowledge_show_tells_what_the_site_puts_in_place_of_a_limit() -> None:
+    example = str(RULES_DATA / "examples" / "site-policy.yaml")
+    told = run("knowledge", "show", "Flexeril", MEDSAFETY_POLICY_FILE=example).stdout
+    assert "duration.max_days = 21 d" in told
+    assert "Policy   the site puts 14 d in its place" in told
+    assert "in its place" not in run("knowledge", "show", "Flexeril").stdout
+
+
 def test_knowledge_validate_names_file_and_line(tmp_path: Path) -> None:
     copy = tmp_path / "rules_data"
     shutil.copytree(RULES_DATA, copy)

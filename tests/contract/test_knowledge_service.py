@@ -98,7 +98,7 @@ def test_a_rule_is_printed_with_what_it_rests_on(shows: KnowledgeServiceStub) ->
 
 
 def silent_with_a_reason(knowledge: Knowledge) -> set[str]:
-    """Rules of one drug whose file says why it says nothing: a section that was not read, a text without a statement."""
+    """Rules of one drug whose file says why it says nothing, such as a section that was not read."""
     return {
         check.rule_id
         for line in knowledge.lines.values()

@@ -18,7 +18,7 @@ from safety_service.domain import (
     ResolvedIngredient,
 )
 from safety_service.engine.fold import ENDLESS
-from safety_service.engine.supply import Dose, Supply, dose, micrograms, supply, times_a_day
+from safety_service.engine.supply import Dose, Supply, dose, micrograms, quantity_against_days, supply, times_a_day
 
 DRUG = Medication(text="cyclobenzaprine")
 TEN_MG = ResolvedIngredient("cyclobenzaprine", 10_000)
@@ -291,6 +291,160 @@ def test_half_a_known_dose_stays_half() -> None:
     assert (found.single_low, found.single_high) == (None, 20_000)
     assert found.daily_low is None
     assert found.daily_high == 60_000
+
+
+# --- quantity against days --------------------------------------------------------------------------------------------
+
+YES, NO, UNKNOWN = Answer.YES, Answer.NO, Answer.UNKNOWN
+A_WEEK = replace(TABLETS, days_supply=7)  # uses 21 tablets
+
+
+def over_and_short(
+    order: Prescription | MedicationRecord, strength: ResolvedIngredient | None = TEN_MG
+) -> tuple[Answer, Answer]:
+    return quantity_against_days(order, order.start, strength, MOST_DAYS)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "expected"), [(1, (NO, YES)), (20, (NO, YES)), (21, (NO, NO)), (22, (YES, NO)), (90, (YES, NO))]
+)
+def test_a_fill_against_the_days_stated(quantity: int, expected: tuple[Answer, Answer]) -> None:
+    assert over_and_short(replace(A_WEEK, quantity=Quantity(quantity, "{tbl}"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("as_needed", "quantity", "expected"),
+    [
+        (YES, 22, (YES, NO)),
+        (YES, 21, (NO, NO)),
+        (YES, 1, (NO, NO)),
+        # whether it is as needed was not sent: what is over is over all the same
+        (UNKNOWN, 22, (YES, UNKNOWN)),
+        (UNKNOWN, 21, (NO, UNKNOWN)),
+        (UNKNOWN, 1, (NO, UNKNOWN)),
+    ],
+)
+def test_as_needed_uses_nothing_at_the_least(as_needed: Answer, quantity: int, expected: tuple[Answer, Answer]) -> None:
+    order = replace(A_WEEK, as_needed=as_needed, quantity=Quantity(quantity, "{tbl}"))
+    assert over_and_short(order) == expected
+
+
+@pytest.mark.parametrize(("quantity", "expected"), [(6, (NO, YES)), (7, (NO, NO)), (42, (NO, NO)), (43, (YES, NO))])
+def test_a_range_is_over_its_highest_and_short_of_its_lowest(quantity: int, expected: tuple[Answer, Answer]) -> None:
+    order = replace(
+        A_WEEK,
+        dose_high=Quantity(2, "{tbl}"),
+        frequency=Frequency(1, 3),
+        quantity=Quantity(quantity, "{tbl}"),
+    )
+    assert over_and_short(order) == expected
+
+
+@pytest.mark.parametrize(
+    ("half", "quantity", "unit", "expected"),
+    [
+        # 10.5 tablets are used: the eleventh cannot be handed out by halves
+        ("{tbl}", 10, "{tbl}", (NO, YES)),
+        ("{tbl}", 10.5, "{tbl}", (NO, NO)),
+        ("{tbl}", 11, "{tbl}", (NO, NO)),
+        ("{tbl}", 12, "{tbl}", (YES, NO)),
+        # a solution is poured
+        ("mL", 10, "mL", (NO, YES)),
+        ("mL", 10.5, "mL", (NO, NO)),
+        ("mL", 11, "mL", (YES, NO)),
+    ],
+)
+def test_half_a_tablet_left_is_no_excess(
+    half: str, quantity: float, unit: str, expected: tuple[Answer, Answer]
+) -> None:
+    order = replace(
+        A_WEEK, dose_low=Quantity(0.5, half), dose_high=Quantity(0.5, half), quantity=Quantity(quantity, unit)
+    )
+    assert over_and_short(order, SYRUP if unit == "mL" else TEN_MG) == expected
+    assert over_and_short(order, NO_STRENGTH) == expected
+    assert over_and_short(order, None) == expected
+
+
+def test_half_a_tablet_left_is_no_excess_of_a_dose_in_milligrams() -> None:
+    order = replace(A_WEEK, dose_low=Quantity(5, "mg"), dose_high=Quantity(5, "mg"), quantity=Quantity(11, "{tbl}"))
+    assert over_and_short(order) == (NO, NO)
+    assert over_and_short(replace(order, quantity=Quantity(12, "{tbl}"))) == (YES, NO)
+    assert over_and_short(replace(order, quantity=Quantity(110, "mg"))) == (YES, NO)
+
+
+@pytest.mark.parametrize(
+    ("days_supply", "end", "over"),
+    [
+        (7, None, YES),
+        (8, None, NO),
+        (None, 107, YES),
+        (None, 108, NO),
+        (8, 107, NO),  # days before end
+        # what cannot be days is not used, and the next source is asked, as for the course
+        (0, 107, YES),
+        (366, 108, NO),
+        (365, 107, NO),
+        (None, None, UNKNOWN),
+        (0, None, UNKNOWN),
+        (366, None, UNKNOWN),
+        (None, 100, UNKNOWN),
+        (None, 466, UNKNOWN),
+    ],
+)
+def test_days_as_stated_never_from_the_quantity_itself(days_supply: int | None, end: int | None, over: Answer) -> None:
+    order = replace(TABLETS, days_supply=days_supply, end=end, quantity=Quantity(22, "{tbl}"))
+    assert over_and_short(order)[0] is over
+
+
+def test_an_end_without_a_start_says_nothing_of_the_quantity() -> None:
+    order = replace(TABLETS, start=None, end=107)
+    assert over_and_short(order) == (UNKNOWN, UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"quantity": None},
+        {"frequency": None},
+        {"dose_high": None, "dose_low": None},
+        {"quantity": Quantity(42)},
+        {"quantity": Quantity(42, "mL")},
+        {"quantity": Quantity(1, "{bottle}")},
+    ],
+)
+def test_what_is_missing_leaves_both_open(changed: dict[str, Quantity | None]) -> None:
+    assert over_and_short(replace(A_WEEK, **changed)) == (UNKNOWN, UNKNOWN)  # type: ignore[arg-type]
+
+
+def test_a_quantity_of_nothing_is_short() -> None:
+    assert over_and_short(replace(A_WEEK, quantity=Quantity(0, "{tbl}"))) == (NO, YES)
+
+
+@given(
+    st.integers(1, 400),
+    st.integers(1, 12),
+    st.integers(0, 12),
+    st.integers(1, 6),
+    st.sampled_from([6, 8, 24, 168]),
+    st.integers(1, 60),
+    st.sampled_from(["{tbl}", "mL"]),
+)
+def test_quantity_against_days_by_exact_fractions(
+    quantity: int, quarters: int, more: int, times: int, hours: int, lasting: int, unit: str
+) -> None:
+    order = replace(
+        TABLETS,
+        dose_low=Quantity(quarters / 4, unit),
+        dose_high=Quantity((quarters + more) / 4, unit),
+        frequency=Frequency(times, times, hours),
+        quantity=Quantity(quantity, unit),
+        days_supply=lasting,
+    )
+    least = Fraction(quarters, 4) * times * Fraction(24, hours) * lasting
+    most = Fraction(quarters + more, 4) * times * Fraction(24, hours) * lasting
+    left = quantity - most
+    over = left >= 1 if unit == "{tbl}" else left > 0
+    assert over_and_short(order, None) == (YES if over else NO, YES if quantity < least else NO)
 
 
 # --- laws -----------------------------------------------------------------------------------------------------------

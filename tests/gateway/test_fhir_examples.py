@@ -15,7 +15,7 @@ FILES = sorted((DATA / "fhir-r4-examples").glob("MedicationRequest-*.json"))
 # (dose, how often, days of a fill) as read by a person from the resource; "?" = it does not say so in the contract's
 # terms, and the answer says why. medrx0309 and medrx0313 are wrong in the original, and read as written.
 READ = {
-    "medrx002": ("1 {tbl}", "1 / 1 d", "?"),  # from its text
+    "medrx002": ("?", "?", "?"),
     "medrx0301": ("1-2 {tbl}", "1 / 4-6 h", "10"),
     "medrx0302": ("1-2 {tbl}", "?", "5"),
     "medrx0303": ("?", "?", "21"),

@@ -691,6 +691,7 @@ ICD_IN = {
         H40.20X0 H40.20X3 H40.211 H40.212 H40.219 H40.2210 H40.2234 H40.231 H40.249 H40.031 H40.039 H40.061
     """,
     "glaucoma-acute-angle-closure": "H40.21 H40.211 H40.212 H40.213 H40.219",
+    "glaucoma-unspecified": "H40.20 H40.20X0 H40.20X1 H40.20X2 H40.20X3 H40.20X4 H40.9",
     "raised-intraocular-pressure": """
         H40.041 H40.051 H40.053 H40.10X0 H40.1110 H40.1131 H40.1310 H40.1412 H40.151 H40.31X0 H40.43X1 H40.50X0
         H40.60X0 H40.811 H40.89 H40.9 H42 H44.513 Q15.0
@@ -782,6 +783,9 @@ ICD_OUT = {
     """,
     "glaucoma-acute-angle-closure": """
         H40.20X0 H40.2210 H40.231 H40.241 H40.031 H40.061 H40.10X0 H40.1110 H40.9 H40.831 H42 Q15.0
+    """,
+    "glaucoma-unspecified": """
+        H40.211 H40.2210 H40.231 H40.241 H40.031 H40.061 H40.10X0 H40.1131 H40.31X0 H40.811 H40.89 H42 H40.2
     """,
     "raised-intraocular-pressure": """
         H40.001 H40.011 H40.021 H40.031 H40.061 H40.1210 H40.20X0 H40.211 H40.2210 H40.241 H26.9 H44.521
@@ -901,6 +905,7 @@ def test_liver_sets_do_not_contradict_each_other() -> None:
         ("myocardial-infarction", "coronary-insufficiency"),
         ("glaucoma-acute-angle-closure", "glaucoma-angle-closure"),
         ("glaucoma-angle-closure", "glaucoma"),
+        ("glaucoma-unspecified", "glaucoma"),
         ("spasticity-diazepam", "cerebral-palsy"),
     ],
 )
@@ -919,6 +924,7 @@ def test_a_part_lies_in_its_whole(part: str, whole: str) -> None:
         ("porphyria-acute-intermittent", "porphyria-unspecified"),
         ("anemia-tendency", "anemia-other"),
         ("glaucoma-angle-closure", "raised-intraocular-pressure"),
+        ("glaucoma-acute-angle-closure", "glaucoma-unspecified"),
         ("arrhythmia", "heart-block"),
         ("pregnancy", "lactation"),
         ("gastric-obstruction", "peptic-ulcer"),

@@ -140,7 +140,7 @@ def answer() -> CheckPrescriptionResponse:
             {"ruleId": "product.route", "ruleVersion": 1, "status": "CHECK_STATUS_ERROR", "reason": "division"},
             {"ruleId": "sedation.alcohol", "ruleVersion": 1, "status": "CHECK_STATUS_PASSED"},
         ],
-        "suppressed": [{"ruleId": "sedation.counsel", "ruleVersion": 1, "reason": "overridden on 2026-10-01"}],
+        "suppressed": [{"ruleId": "sedation.counsel", "ruleVersion": 1, "reason": "switched off by policy x 1: no"}],
         "resolvedMedications": [{"reference": "order-1", "asSent": "Examplol 10 mg tablet"}],
         "notProcessed": [{"path": "patient.medications.items[1]", "reason": "not a drug name we know"}],
         "normalizedOrder": {

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from google.type.date_pb2 import Date
 from rich.text import Text
 
 from medsafety import CheckPrescriptionResponse
 from medsafety.v1.care_pb2 import CareTier, PainPhase
+from medsafety.v1.common_pb2 import Severity
 from medsafety.v1.decision_pb2 import Decision, Overall
 from safety_service.report.answer import answer_text
 from safety_service.report.layout import WIDTH, plain
@@ -60,6 +62,25 @@ def test_what_the_message_says_already_is_not_said_again() -> None:
     assert text.count("14 d x 2 = 28 d") == 1
     assert text.count("10 mg > 5 mg") == 1
     assert text.count("https://example.org/guide-y") == 1  # a source and the page of an option
+
+
+def test_an_earlier_override_is_told_with_what_it_does() -> None:
+    response = answer()
+    first, second = response.decision.alerts
+    first.interruptive = True
+    first.overridden_before.SetInParent()
+    second.overridden_before.overridden_on.CopyFrom(Date(year=2026, month=10, day=1))
+    second.overridden_before.reason = "one dose only"
+    text = printed(response)
+    assert "Before   overridden; it interrupts all the same" in block(text, first.title)
+    assert "Before   overridden on 2026-10-01: one dose only; it does not interrupt again" in block(text, second.title)
+    assert "Before" not in printed(answer())
+
+
+def test_what_was_suppressed_is_told_with_its_severity() -> None:
+    response = answer()
+    response.decision.suppressed[0].severity = Severity.SEVERITY_HIGH
+    assert "  sedation.counsel v1 (high): switched off by policy x 1: no" in printed(response)
 
 
 def test_a_lapsed_source_is_marked_and_another_is_not() -> None:

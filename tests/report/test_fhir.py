@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.type.date_pb2 import Date
 
 from medsafety import CheckPrescriptionRequest, CheckPrescriptionResponse, MedsafetyError, Violation
 from medsafety.v1.decision_pb2 import CheckStatus, Decision, Overall
@@ -52,6 +53,21 @@ def test_the_bundle_has_one_issue_per_alert_and_one_outcome() -> None:
     assert all(map(FHIR_ID.fullmatch, ids))
     assert len(set(ids)) == len(ids)
     assert ids[:2] == list(answer().alert_ids)
+
+
+def test_an_earlier_override_is_a_mitigation() -> None:
+    response = answer()
+    first, second = response.decision.alerts
+    first.overridden_before.SetInParent()
+    second.overridden_before.overridden_on.CopyFrom(Date(year=2026, month=10, day=1))
+    second.overridden_before.reason = "one dose only"
+    assert [each.get("mitigation") for each in resources(response)] == [
+        [{"action": {"text": "Overridden"}}],
+        [{"action": {"text": "Overridden: one dose only"}, "date": "2026-10-01"}],
+        None,  # guidance
+        None,  # outcome
+    ]
+    assert "mitigation" not in resources(answer())[0]
 
 
 def test_nothing_in_it_is_empty_and_it_is_plain_json() -> None:
@@ -105,7 +121,7 @@ def test_the_outcome_says_what_was_not_decided_and_what_to_send() -> None:
     assert ("information", wanted) in told
     assert ("error", "product.route v1 failed: division") in told
     assert ("warning", "patient.medications.items[1] not used: not a drug name we know") in told
-    assert ("information", "sedation.counsel suppressed: overridden on 2026-10-01") in told
+    assert ("information", "sedation.counsel suppressed: switched off by policy x 1: no") in told
     assert not [text for _, text in told if "sedation.alcohol" in text]  # it passed
 
 

@@ -9,7 +9,7 @@ from google.type.date_pb2 import Date
 
 from medsafety.v1.common_pb2 import ANSWER_NO, ANSWER_YES, COMPLETENESS_COMPLETE, Quantity
 from medsafety.v1.medication_pb2 import DoseRange, Frequency
-from medsafety.v1.medication_safety_service_pb2 import CheckPrescriptionRequest, PriorOverride
+from medsafety.v1.medication_safety_service_pb2 import CheckPrescriptionRequest
 from medsafety.v1.patient_pb2 import ASCITES_SLIGHT, CHILD_PUGH_CLASS_B, ENCEPHALOPATHY_NONE, SEX_FEMALE
 from safety_service import domain
 from safety_service.domain import Answer, Completeness, NotProcessed, to_day
@@ -149,12 +149,12 @@ def test_the_rest_of_the_patient_is_read() -> None:
     lab.value.CopyFrom(Quantity(value=80, unit="U/L"))
     lab.upper_limit.CopyFrom(Quantity(value=40, unit="U/L"))
     lab.resulted_on.CopyFrom(Date(year=2026, month=11, day=1))
-    sent.prior_overrides.append(PriorOverride(fingerprint="f", overridden_on=Date(year=2026, month=1, day=1)))
+    sent.prior_overrides.add(fingerprint="f", overridden_on=Date(year=2026, month=1, day=1), reason="why")
 
     read = decode(sent, TODAY).request
 
     assert read.not_processed == ()
-    assert read.prior_overrides == (domain.PriorOverride("f", to_day(date(2026, 1, 1))),)
+    assert read.prior_overrides == (domain.PriorOverride("f", to_day(date(2026, 1, 1)), "why"),)
     assert read.patient == domain.Patient(
         sex=domain.Sex.FEMALE,
         pregnant=Answer.NO,

@@ -14,6 +14,7 @@ from safety_service import domain
 from safety_service.domain import CheckStatus, Decision, Severity, View
 from safety_service.engine.check import check
 from safety_service.knowledge.knowledge import Knowledge
+from safety_service.knowledge.load import RULES_DATA, load_knowledge
 from safety_service.server import encode_fast
 from safety_service.server.decode import decode
 from safety_service.server.encode import encode_response
@@ -58,6 +59,22 @@ def test_real_decisions(
     same(check(knowledge, decode(request_sent, 0).request, b"key"), view)
 
 
+def test_real_decisions_by_a_policy(request_sent: CheckPrescriptionRequest) -> None:
+    knowledge = load_knowledge(policy_file=RULES_DATA / "examples" / "site-policy.yaml")
+    fast = FastEncoder(knowledge)
+    first = check(knowledge, decode(request_sent, 0).request, b"key")
+    for alert in first.alerts:
+        request_sent.prior_overrides.add(fingerprint=alert.fingerprint, reason="Agreed with the prescriber.")
+    again = check(knowledge, decode(request_sent, 0).request, b"key")
+    assert first.suppressed
+    for decision in (first, again, first):  # what is kept of one alert is not told of the other
+        for view in VIEWS:
+            arguments: tuple[Any, ...] = (decision, view, "request-1", b"\x07" * 16, 1)
+            built = encode_response(knowledge, *arguments)
+            assert CheckPrescriptionResponse.FromString(fast.response(*arguments)) == built
+            assert built.decision.alerts[0].HasField("overridden_before") == (decision is again)
+
+
 def test_real_decisions_of_an_almost_empty_request(same: Same, knowledge: Knowledge) -> None:
     request = domain.CheckRequest(
         domain.Prescription(domain.Medication(text="cyclobenzaprine 10 mg")), domain.Patient(), 0
@@ -73,7 +90,14 @@ OPTIONS = st.sampled_from(["exercise", "yoga", "tai-chi", "superficial-heat"])
 NUMBERS = st.sampled_from([0, 1, 2, 127, 128, 300])
 missing = st.builds(domain.Missing, WORDS, WORDS, WORDS)
 checks = st.builds(
-    domain.Check, WORDS, NUMBERS, WORDS, st.sampled_from(CheckStatus), WORDS, st.lists(missing, max_size=2).map(tuple)
+    domain.Check,
+    WORDS,
+    NUMBERS,
+    WORDS,
+    st.sampled_from(CheckStatus),
+    WORDS,
+    st.lists(missing, max_size=2).map(tuple),
+    st.sampled_from(Severity),
 )
 citations = st.builds(domain.Citation, *[WORDS] * 11)
 words = st.lists(WORDS, max_size=3).map(tuple)
@@ -96,12 +120,14 @@ alert_words = st.builds(
     action=WORDS,
     computation=WORDS,
     facts=several(facts),
-    thresholds=several(st.builds(domain.Threshold, *[WORDS] * 6)),
+    thresholds=several(st.builds(domain.Threshold, *[WORDS] * 7)),
     citations=several(citations),
     suggestions=several(st.builds(domain.Suggestion, *[WORDS] * 5)),
     dur_codes=words,
     act_codes=words,
+    default_severity=st.sampled_from(Severity),
 )
+overrides = st.builds(domain.PriorOverride, WORDS, st.none() | st.integers(0, 50_000), WORDS)
 
 
 @st.composite
@@ -115,6 +141,8 @@ def alerts(draw: st.DrawFn) -> domain.Alert:
         implicated=draw(several(st.builds(domain.Implicated, st.sampled_from(domain.Role), WORDS, WORDS))),
         care_option_ids=draw(several(OPTIONS)),
         pathway_step=draw(NUMBERS),
+        interruptive=draw(st.booleans()),
+        overridden_before=draw(st.none() | overrides),
     )
 
 

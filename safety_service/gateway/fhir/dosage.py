@@ -6,7 +6,6 @@ not, the dose is kept as a range or is not known, and the answer says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
@@ -14,10 +13,9 @@ from typing import NamedTuple, TypeAlias
 from google.type import date_pb2
 
 from medsafety.v1 import common_pb2, patient_pb2, prescription_pb2
-from safety_service.dosage_text import Confidence, Length, Sig, a_day, read_dosage_text
 from safety_service.gateway.fhir import dates
 from safety_service.gateway.fhir.notes import Notes
-from safety_service.gateway.fhir.quantities import Amount, Span, read_amount
+from safety_service.gateway.fhir.quantities import Amount, read_amount
 from safety_service.gateway.fhir.shapes import Json, Resource, listed, record, text
 from safety_service.gateway.fhir.timing import Course, Often, read_course, read_often
 
@@ -75,7 +73,7 @@ def read_instructions(sent: Json, place: str, notes: Notes) -> Instructions:
 def _instruction(sent: Resource, place: str, notes: Notes) -> Instruction:
     low, high = _dose(sent, place, notes)
     timing = record(sent.get("timing"))
-    structured = Instruction(
+    return Instruction(
         low,
         high,
         read_often(timing, f"{place}.timing", notes),
@@ -84,64 +82,6 @@ def _instruction(sent: Resource, place: str, notes: Notes) -> Instruction:
         _route(sent),
         _words(sent, timing),
     )
-    return with_words(structured, f"{place}.text", notes) if structured.words else structured
-
-
-# --- the sig as written, beside the structure --------------------------------------------------------------------
-
-
-def with_words(told: Instruction, place: str, notes: Notes) -> Instruction:
-    """What the structure leaves open, from the sig. Where the two say different things, the structure counts and the
-    answer says so.
-    """
-    sig = read_dosage_text(told.words)
-    if sig.confidence is Confidence.NONE:
-        if told.high is None or told.often is None:
-            notes.not_used(place, f"was not read ({sig.why_not}): send dose and timing as structure")
-        return told
-    for what, different in _differences(told, sig):
-        if different:
-            notes.not_used(place, f"says another {what} than the structure, which was used")
-    filled = []
-    if sig.dose is not None and told.low is None and told.high is None:
-        filled.append("dose")
-        told = told._replace(low=Amount(sig.dose.low, sig.dose.unit), high=Amount(sig.dose.high, sig.dose.unit))
-    if sig.often is not None and told.often is None:
-        filled.append("frequency")
-        told = told._replace(often=Often(*sig.often))
-    if sig.as_needed is not None and told.as_needed == _UNKNOWN:
-        told = told._replace(as_needed=_YES if sig.as_needed else _NO)
-    if sig.length is not None and told.course.span is None and told.course.end is None:
-        filled.append("length")
-        told = told._replace(course=told.course._replace(span=_span(sig.length)))
-    if sig.route and not told.route:
-        told = told._replace(route=sig.route)
-    if filled:
-        said = "; ".join(["", *sig.assumptions])
-        notes.say(f"{place}: {', '.join(filled)} read from the text{said}")
-    return told
-
-
-def _differences(told: Instruction, sig: Sig) -> Iterator[tuple[str, bool]]:
-    low, high = told.low, told.high
-    if sig.dose is not None and low is not None and high is not None:
-        pieces = all(each.startswith("{") for each in (sig.dose.unit, high.unit))
-        if sig.dose.unit == high.unit or pieces:
-            yield "dose", (low.value, high.value) != (sig.dose.low, sig.dose.high)
-    if sig.often is not None and told.often is not None:
-        least, most = a_day(told.often)
-        yield "frequency", not (least <= a_day(sig.often)[0] and a_day(sig.often)[1] <= most)
-    if sig.as_needed and told.as_needed == _NO:
-        yield "as-needed", True
-    span = told.course.span
-    if sig.length is not None and span is not None:
-        low_span, high_span = (_span(sig.length._replace(high=each)) for each in (sig.length.low, sig.length.high))
-        yield "length", span not in (low_span, high_span)
-
-
-def _span(length: Length) -> Span:
-    """The longest, since limits of duration ask for the longest that was ordered."""
-    return Span(months=length.high) if length.unit == "mo" else Span(days=length.high)
 
 
 def _dose(sent: Resource, place: str, notes: Notes) -> tuple[Amount | None, Amount | None]:

@@ -72,7 +72,7 @@ class _CheckStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CheckStat
     CHECK_STATUS_NOT_EVALUATED: _CheckStatus.ValueType  # 4
     """A missing fact could change the answer; `missing` names it and the field to send."""
     CHECK_STATUS_SUPPRESSED: _CheckStatus.ValueType  # 5
-    """The rule fired, and policy or an earlier override keeps it from being an alert; `reason` says which."""
+    """The rule fired, and the site's policy keeps it from being an alert; `reason` says why."""
     CHECK_STATUS_ERROR: _CheckStatus.ValueType  # 6
     """The check itself failed. Never to be read as PASSED."""
 
@@ -90,7 +90,7 @@ CHECK_STATUS_NOT_APPLICABLE: CheckStatus.ValueType  # 3
 CHECK_STATUS_NOT_EVALUATED: CheckStatus.ValueType  # 4
 """A missing fact could change the answer; `missing` names it and the field to send."""
 CHECK_STATUS_SUPPRESSED: CheckStatus.ValueType  # 5
-"""The rule fired, and policy or an earlier override keeps it from being an alert; `reason` says which."""
+"""The rule fired, and the site's policy keeps it from being an alert; `reason` says why."""
 CHECK_STATUS_ERROR: CheckStatus.ValueType  # 6
 """The check itself failed. Never to be read as PASSED."""
 Global___CheckStatus: _TypeAlias = CheckStatus  # noqa: Y015
@@ -298,8 +298,8 @@ class Decision(_message.Message):
 
     @_builtins.property
     def suppressed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Check]:
-        """Checks that fired and were kept from being alerts, with the reason; they are not repeated in `checks`.
-        Empty: none.
+        """Checks that fired and that the site's policy keeps from being alerts, with the reason; they are not repeated in
+        `checks`, and what they absorb stays absorbed. Empty: none.
         """
 
     @_builtins.property
@@ -544,7 +544,10 @@ class Alert(_message.Message):
     INDICATOR_FIELD_NUMBER: _builtins.int
     DETECTED_ISSUE_SEVERITY_FIELD_NUMBER: _builtins.int
     CLINICAL_SIGNIFICANCE_FIELD_NUMBER: _builtins.int
+    INTERRUPTIVE_FIELD_NUMBER: _builtins.int
     PATIENT_TEXT_FIELD_NUMBER: _builtins.int
+    OVERRIDDEN_BEFORE_FIELD_NUMBER: _builtins.int
+    DEFAULT_SEVERITY_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.str
     """Recognises the same alert in a later check of the same patient: a keyed hash of patient, rule, ingredient, content
     of the order and what else is implicated. Send it in `prior_overrides` once it was overridden. Always set.
@@ -577,8 +580,14 @@ class Alert(_message.Message):
     """Severity of the DetectedIssue. Always set."""
     clinical_significance: _builtins.int
     """NCPDP clinical significance (field 528-FS): 1 major, 2 moderate, 3 minor. Always set."""
+    interruptive: _builtins.bool
+    """It is meant to interrupt: its severity reaches the policy's stop level and it was not overridden before; severity
+    CONTRAINDICATED always does. False, also when not sent: show it where it does not interrupt.
+    """
     patient_text: _builtins.str
     """What to tell the patient, in plain words. Empty: nothing that concerns the patient alone. FULL only."""
+    default_severity: _common_pb2.Severity.ValueType
+    """Severity without the site's policy. UNSPECIFIED: the site's policy does not change it."""
     @_builtins.property
     def facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___FactUsed]:
         """The facts that fired the rule. Empty when it fires for want of knowledge (counselling of what may be a new start)."""
@@ -619,6 +628,10 @@ class Alert(_message.Message):
     def act_codes(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Coding]:
         """HL7 v3-ActCode codes for DetectedIssue.code, most fitting first. Empty: none fits. FULL only; GetRule has them too."""
 
+    @_builtins.property
+    def overridden_before(self) -> Global___OverriddenBefore:
+        """The override of this very alert that the request sent in `prior_overrides`. Absent: none was sent, or none counts."""
+
     def __init__(
         self,
         *,
@@ -645,15 +658,46 @@ class Alert(_message.Message):
         indicator: Global___Indicator.ValueType = ...,
         detected_issue_severity: Global___DetectedIssueSeverity.ValueType = ...,
         clinical_significance: _builtins.int = ...,
+        interruptive: _builtins.bool = ...,
         patient_text: _builtins.str = ...,
+        overridden_before: Global___OverriddenBefore | None = ...,
+        default_severity: _common_pb2.Severity.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overridden_before", b"overridden_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["act_codes", b"act_codes", "action", b"action", "care_options", b"care_options", "citations", b"citations", "clinical_significance", b"clinical_significance", "computation", b"computation", "detected_issue_severity", b"detected_issue_severity", "dur_codes", b"dur_codes", "facts", b"facts", "fingerprint", b"fingerprint", "implicated", b"implicated", "indicator", b"indicator", "kind", b"kind", "message", b"message", "missing", b"missing", "pathway_step", b"pathway_step", "patient_text", b"patient_text", "rule_id", b"rule_id", "rule_version", b"rule_version", "severity", b"severity", "subject", b"subject", "suggestions", b"suggestions", "thresholds", b"thresholds", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act_codes", b"act_codes", "action", b"action", "care_options", b"care_options", "citations", b"citations", "clinical_significance", b"clinical_significance", "computation", b"computation", "default_severity", b"default_severity", "detected_issue_severity", b"detected_issue_severity", "dur_codes", b"dur_codes", "facts", b"facts", "fingerprint", b"fingerprint", "implicated", b"implicated", "indicator", b"indicator", "interruptive", b"interruptive", "kind", b"kind", "message", b"message", "missing", b"missing", "overridden_before", b"overridden_before", "pathway_step", b"pathway_step", "patient_text", b"patient_text", "rule_id", b"rule_id", "rule_version", b"rule_version", "severity", b"severity", "subject", b"subject", "suggestions", b"suggestions", "thresholds", b"thresholds", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Alert: _TypeAlias = Alert  # noqa: Y015
+
+@_typing.final
+class OverriddenBefore(_message.Message):
+    """An earlier override of an alert."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OVERRIDDEN_ON_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Its reason, as sent. Plain text: escape it before showing it as HTML. Empty: not sent. FULL only."""
+    @_builtins.property
+    def overridden_on(self) -> _date_pb2.Date:
+        """Day of the override. Absent: not sent."""
+
+    def __init__(
+        self,
+        *,
+        overridden_on: _date_pb2.Date | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overridden_on", b"overridden_on"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["overridden_on", b"overridden_on", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverriddenBefore: _TypeAlias = OverriddenBefore  # noqa: Y015
 
 @_typing.final
 class FactUsed(_message.Message):
@@ -705,6 +749,7 @@ class Threshold(_message.Message):
     UNIT_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    DEFAULT_VALUE_FIELD_NUMBER: _builtins.int
     fact: _builtins.str
     """Name of the fact that was compared. Always set."""
     comparison: _builtins.str
@@ -719,6 +764,10 @@ class Threshold(_message.Message):
     """
     limit: _builtins.str
     """Name of the limit in the knowledge ("hepatic.mild.start_mg") or in the policy. Empty: it has none."""
+    default_value: _builtins.str
+    """The limit without the site's policy: the source's own, or that of the default policy. Empty: the site's policy does
+    not change it.
+    """
     def __init__(
         self,
         *,
@@ -728,10 +777,11 @@ class Threshold(_message.Message):
         unit: _builtins.str = ...,
         basis: _builtins.str = ...,
         limit: _builtins.str = ...,
+        default_value: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "comparison", b"comparison", "fact", b"fact", "limit", b"limit", "unit", b"unit", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "comparison", b"comparison", "default_value", b"default_value", "fact", b"fact", "limit", b"limit", "unit", b"unit", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -909,6 +959,7 @@ class Check(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
     rule_id: _builtins.str
     """The rule; GetRule prints it. Always set."""
     rule_version: _builtins.int
@@ -919,6 +970,8 @@ class Check(_message.Message):
     """The answer. Always set."""
     reason: _builtins.str
     """Why, where the status alone does not say it. Empty: it does."""
+    severity: _common_pb2.Severity.ValueType
+    """Severity of the alert that was kept back. UNSPECIFIED unless the answer is SUPPRESSED."""
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___Missing]:
         """The facts that were not known. Empty: none was needed."""
@@ -932,10 +985,11 @@ class Check(_message.Message):
         status: Global___CheckStatus.ValueType = ...,
         reason: _builtins.str = ...,
         missing: _abc.Iterable[Global___Missing] | None = ...,
+        severity: _common_pb2.Severity.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing", "reason", b"reason", "rule_id", b"rule_id", "rule_version", b"rule_version", "status", b"status", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing", "reason", b"reason", "rule_id", b"rule_id", "rule_version", b"rule_version", "severity", b"severity", "status", b"status", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1085,7 +1139,7 @@ class NormalizedOrder(_message.Message):
     days_high: _builtins.int
     """Greatest number of days of one fill. Absent: not known."""
     days_source: _builtins.str
-    """Where the days come from ("days_supply", "end_date", "quantity"). Empty: they are not known."""
+    """Where the days come from ("days_supply", "end_date", "quantity", "sig"). Empty: they are not known."""
     refills: _builtins.int
     """Fills after the first. Absent: not known."""
     course_days_low: _builtins.int

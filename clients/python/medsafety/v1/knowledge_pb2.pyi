@@ -110,6 +110,42 @@ RULE_KIND_PRODUCT: RuleKind.ValueType  # 18
 """Product, route and code."""
 Global___RuleKind: _TypeAlias = RuleKind  # noqa: Y015
 
+class _PolicyChangeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PolicyChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PolicyChangeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    POLICY_CHANGE_KIND_UNSPECIFIED: _PolicyChangeKind.ValueType  # 0
+    """Never sent by this version."""
+    POLICY_CHANGE_KIND_RULE_OFF: _PolicyChangeKind.ValueType  # 1
+    """The alert of `rule_id` is kept back; `before` are its severities."""
+    POLICY_CHANGE_KIND_SEVERITY: _PolicyChangeKind.ValueType  # 2
+    """The severity of `rule_id`."""
+    POLICY_CHANGE_KIND_NUMBER: _PolicyChangeKind.ValueType  # 3
+    """The policy number `name`, which has no source."""
+    POLICY_CHANGE_KIND_LIMIT: _PolicyChangeKind.ValueType  # 4
+    """The sourced limit `name` of `medication_id`."""
+    POLICY_CHANGE_KIND_STOP_LEVEL: _PolicyChangeKind.ValueType  # 5
+    """The severity from which alerts interrupt."""
+
+class PolicyChangeKind(_PolicyChangeKind, metaclass=_PolicyChangeKindEnumTypeWrapper):
+    """What kind of thing a site's policy changes."""
+
+POLICY_CHANGE_KIND_UNSPECIFIED: PolicyChangeKind.ValueType  # 0
+"""Never sent by this version."""
+POLICY_CHANGE_KIND_RULE_OFF: PolicyChangeKind.ValueType  # 1
+"""The alert of `rule_id` is kept back; `before` are its severities."""
+POLICY_CHANGE_KIND_SEVERITY: PolicyChangeKind.ValueType  # 2
+"""The severity of `rule_id`."""
+POLICY_CHANGE_KIND_NUMBER: PolicyChangeKind.ValueType  # 3
+"""The policy number `name`, which has no source."""
+POLICY_CHANGE_KIND_LIMIT: PolicyChangeKind.ValueType  # 4
+"""The sourced limit `name` of `medication_id`."""
+POLICY_CHANGE_KIND_STOP_LEVEL: PolicyChangeKind.ValueType  # 5
+"""The severity from which alerts interrupt."""
+Global___PolicyChangeKind: _TypeAlias = PolicyChangeKind  # noqa: Y015
+
 @_typing.final
 class KnowledgeInfo(_message.Message):
     """Which knowledge answered."""
@@ -152,29 +188,135 @@ Global___KnowledgeInfo: _TypeAlias = KnowledgeInfo  # noqa: Y015
 
 @_typing.final
 class PolicyInfo(_message.Message):
-    """Which site policy answered: the limits and suppressions that have no source."""
+    """Which policy answered: the default one, or that of a site, which says what differs from it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    STOP_LEVEL_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id, as sent in `policy` ("default"). Always set."""
     digest: _builtins.str
-    """Digest of its whole content. Always set."""
+    """Digest of its whole content, that of the policy it extends included. Always set."""
+    version: _builtins.str
+    """Version, as its file gives it. Empty in BRIEF decisions."""
+    title: _builtins.str
+    """Name for people. Empty in BRIEF decisions."""
+    stop_level: _common_pb2.Severity.ValueType
+    """Severity from which an alert is meant to interrupt. UNSPECIFIED in BRIEF decisions."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyChange]:
+        """What the site's policy changes, in the order of its file. Told by GetKnowledge only. Empty: nothing."""
+
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         digest: _builtins.str = ...,
+        version: _builtins.str = ...,
+        title: _builtins.str = ...,
+        stop_level: _common_pb2.Severity.ValueType = ...,
+        changes: _abc.Iterable[Global___PolicyChange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "digest", b"digest", "id", b"id", "stop_level", b"stop_level", "title", b"title", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PolicyInfo: _TypeAlias = PolicyInfo  # noqa: Y015
+
+@_typing.final
+class PolicyChange(_message.Message):
+    """One thing that a site's policy changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    RULE_ID_FIELD_NUMBER: _builtins.int
+    MEDICATION_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SIGNED_OFF_FIELD_NUMBER: _builtins.int
+    kind: Global___PolicyChangeKind.ValueType
+    """What kind of thing. Always set."""
+    rule_id: _builtins.str
+    """The rule. Empty: it concerns no single rule."""
+    medication_id: _builtins.str
+    """The medication line. Empty: it concerns no single line."""
+    name: _builtins.str
+    """Name of the number or limit ("exposure.gap_days", "duration.max_days"). Empty: it is none."""
+    before: _builtins.str
+    """What stood there without the site's policy, printable; several severities with commas. Always set."""
+    after: _builtins.str
+    """What stands there now, printable. Empty: nothing, for a rule that is switched off."""
+    unit: _builtins.str
+    """Unit of both, UCUM. Empty: they have none."""
+    reason: _builtins.str
+    """The site's reason. Always set."""
+    @_builtins.property
+    def signed_off(self) -> Global___SignedOff:
+        """Who answers for it. Absent: nobody had to sign."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___PolicyChangeKind.ValueType = ...,
+        rule_id: _builtins.str = ...,
+        medication_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        before: _builtins.str = ...,
+        after: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        signed_off: Global___SignedOff | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signed_off", b"signed_off"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "kind", b"kind", "medication_id", b"medication_id", "name", b"name", "reason", b"reason", "rule_id", b"rule_id", "signed_off", b"signed_off", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyChange: _TypeAlias = PolicyChange  # noqa: Y015
+
+@_typing.final
+class SignedOff(_message.Message):
+    """Who answers for a change that needs a name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVIEWER_FIELD_NUMBER: _builtins.int
+    SIGNED_ON_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reviewer: _builtins.str
+    """Name of the reviewer, as the site's file gives it. Always set."""
+    reason: _builtins.str
+    """The reviewer's reason. Always set."""
+    @_builtins.property
+    def signed_on(self) -> _date_pb2.Date:
+        """Day of the signature. Always set."""
+
+    def __init__(
+        self,
+        *,
+        reviewer: _builtins.str = ...,
+        signed_on: _date_pb2.Date | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signed_on", b"signed_on"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "reviewer", b"reviewer", "signed_on", b"signed_on"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedOff: _TypeAlias = SignedOff  # noqa: Y015
 
 @_typing.final
 class ServiceLimit(_message.Message):
@@ -335,6 +477,7 @@ class Statement(_message.Message):
     SECTION_FIELD_NUMBER: _builtins.int
     READ_AS_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    SITE_VALUE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name within the line, as rules use it ("hepatic.mild.start_mg"). Always set."""
     value: _builtins.str
@@ -357,6 +500,8 @@ class Statement(_message.Message):
     """How the source was read: itself, a copy of it, or a second-hand source. Always set."""
     note: _builtins.str
     """What else there is to know: arithmetic of a derived number, sources that disagree. Empty: nothing."""
+    site_value: _builtins.str
+    """What the site's policy puts in place of `value`. Empty: nothing."""
     def __init__(
         self,
         *,
@@ -371,10 +516,11 @@ class Statement(_message.Message):
         section: _builtins.str = ...,
         read_as: _builtins.str = ...,
         note: _builtins.str = ...,
+        site_value: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "basis", b"basis", "name", b"name", "note", b"note", "read_as", b"read_as", "section", b"section", "severity", b"severity", "source_id", b"source_id", "unit", b"unit", "value", b"value", "verb", b"verb"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "basis", b"basis", "name", b"name", "note", b"note", "read_as", b"read_as", "section", b"section", "severity", b"severity", "site_value", b"site_value", "source_id", b"source_id", "unit", b"unit", "value", b"value", "verb", b"verb"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -399,6 +545,7 @@ class Rule(_message.Message):
     ACT_CODES_FIELD_NUMBER: _builtins.int
     ABSORBS_FIELD_NUMBER: _builtins.int
     REVIEW_FIELD_NUMBER: _builtins.int
+    SWITCHED_OFF_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable id ("hepatic.start-dose"). Always set."""
     version: _builtins.int
@@ -415,6 +562,8 @@ class Rule(_message.Message):
     """Message of its alert, with the names of values in braces. Always set."""
     action: _builtins.str
     """What to do, with the names of values in braces. Empty: nothing beyond the message."""
+    switched_off: _builtins.str
+    """Why the site's policy keeps its alerts back. Empty: it does not."""
     @_builtins.property
     def facts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The facts it reads. Never empty."""
@@ -455,10 +604,11 @@ class Rule(_message.Message):
         act_codes: _abc.Iterable[_common_pb2.Coding] | None = ...,
         absorbs: _abc.Iterable[_builtins.str] | None = ...,
         review: _review_pb2.Review | None = ...,
+        switched_off: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["review", b"review"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbs", b"absorbs", "act_codes", b"act_codes", "action", b"action", "bases", b"bases", "dur_codes", b"dur_codes", "facts", b"facts", "id", b"id", "kind", b"kind", "message", b"message", "review", b"review", "title", b"title", "version", b"version", "when", b"when"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["absorbs", b"absorbs", "act_codes", b"act_codes", "action", b"action", "bases", b"bases", "dur_codes", b"dur_codes", "facts", b"facts", "id", b"id", "kind", b"kind", "message", b"message", "review", b"review", "switched_off", b"switched_off", "title", b"title", "version", b"version", "when", b"when"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -474,6 +624,7 @@ class RuleBasis(_message.Message):
     STATEMENT_FIELD_NUMBER: _builtins.int
     SEVERITY_FIELD_NUMBER: _builtins.int
     SOURCE_ID_FIELD_NUMBER: _builtins.int
+    DEFAULT_SEVERITY_FIELD_NUMBER: _builtins.int
     medication_id: _builtins.str
     """The medication line. Empty: all lines of the rule."""
     statement: _builtins.str
@@ -482,6 +633,8 @@ class RuleBasis(_message.Message):
     """Severity of the alert. Always set."""
     source_id: _builtins.str
     """Id of the source, for ListSources. Empty: policy, which has none."""
+    default_severity: _common_pb2.Severity.ValueType
+    """Severity without the site's policy. UNSPECIFIED: the site's policy does not change it."""
     def __init__(
         self,
         *,
@@ -489,10 +642,11 @@ class RuleBasis(_message.Message):
         statement: _builtins.str = ...,
         severity: _common_pb2.Severity.ValueType = ...,
         source_id: _builtins.str = ...,
+        default_severity: _common_pb2.Severity.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["medication_id", b"medication_id", "severity", b"severity", "source_id", b"source_id", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_severity", b"default_severity", "medication_id", b"medication_id", "severity", b"severity", "source_id", b"source_id", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -63,7 +63,7 @@ class GetKnowledgeResponse(_message.Message):
 
     @_builtins.property
     def policies(self) -> _containers.RepeatedCompositeFieldContainer[_knowledge_pb2.PolicyInfo]:
-        """The policies that a request may name, the default first. Never empty."""
+        """The policy in force, which a request may name. Never empty."""
 
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[_knowledge_pb2.ServiceLimit]:

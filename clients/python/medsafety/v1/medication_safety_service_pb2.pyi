@@ -65,7 +65,9 @@ class CheckPrescriptionRequest(_message.Message):
     view: _common_pb2.View.ValueType
     """How much of the answer is written out. Not sent: the default of the call."""
     policy: _builtins.str
-    """Id of the site policy, one of those that GetKnowledge lists. Empty: the server's default policy."""
+    """Refuse to answer by any other policy than the one with this id, which GetKnowledge tells. Empty: answer by the policy
+    in force.
+    """
     expected_knowledge_digest: _builtins.str
     """Refuse to answer from any other knowledge than this one. Empty: answer from the knowledge in use."""
     @_builtins.property
@@ -84,7 +86,10 @@ class CheckPrescriptionRequest(_message.Message):
 
     @_builtins.property
     def prior_overrides(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriorOverride]:
-        """Alerts that somebody overrode before. Whether that suppresses a repeat is for the policy to say. Empty: none."""
+        """Alerts on this patient that somebody overrode before; who they were is for the sender to choose. A repeat is still an
+        alert, but does not interrupt (`Alert.interruptive`), unless it is CONTRAINDICATED. They count only with `patient.id`.
+        Empty: none.
+        """
 
     def __init__(
         self,
@@ -114,21 +119,25 @@ class PriorOverride(_message.Message):
 
     FINGERPRINT_FIELD_NUMBER: _builtins.int
     OVERRIDDEN_ON_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     fingerprint: _builtins.str
     """`fingerprint` of the alert. Required."""
+    reason: _builtins.str
+    """The reason that was given for it, to be given back with the alert; at most 1000 characters. Never logged. Empty: none."""
     @_builtins.property
     def overridden_on(self) -> _date_pb2.Date:
-        """Day of the override. Absent: not known; a policy that limits how long an override holds then does not count it."""
+        """Day of the override; one after `as_of` does not count. Absent: not known, and it counts."""
 
     def __init__(
         self,
         *,
         fingerprint: _builtins.str = ...,
         overridden_on: _date_pb2.Date | None = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["overridden_on", b"overridden_on"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "overridden_on", b"overridden_on"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "overridden_on", b"overridden_on", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

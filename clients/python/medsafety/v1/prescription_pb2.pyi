@@ -82,8 +82,8 @@ class Prescription(_message.Message):
     as_needed: _common_pb2.Answer.ValueType
     """Taken only when needed. Limits then count every possible administration, minima count none. Not sent: not known."""
     days_supply: _builtins.int
-    """Days that one fill lasts, 1 to 365. Absent: told from `end_date`, else from `quantity` and the dose, else not
-    known.
+    """Days that one fill lasts, 1 to 365. Absent: told from `end_date`, else from `quantity` and the dose, else
+    from `dosage_text`, else not known.
     """
     refills: _builtins.int
     """Fills after the first, 0 or more. Absent: not known; 0 is then the least it can be (a dispensing has none)."""
@@ -92,7 +92,10 @@ class Prescription(_message.Message):
     kind: _medication_pb2.RecordKind.ValueType
     """Order or dispensing. Not sent: ORDER."""
     dosage_text: _builtins.str
-    """The sig as written: "1 tab PO TID". Not read by this release; later only for what the fields above leave open. Empty: none."""
+    """The sig as written, in English: "1 tab PO TID". Read only for what the other fields leave open, and only if every
+    word of it is understood; `normalized_order.notes` says what was taken from it, or why nothing was. Fields that
+    disagree with it win, and `conflicts` says so. Empty: none.
+    """
     route: _builtins.str
     """Route: "oral", an abbreviation such as "PO", or a SNOMED CT route code. Empty: the route of the product."""
     benefit_documented: _common_pb2.Answer.ValueType

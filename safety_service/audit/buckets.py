@@ -1,0 +1,234 @@
+"""Patients in buckets: each row goes to the bucket of its patient, once, and a bucket is read whole and in order.
+
+A bucket is a range of the patients' hashes, so that buckets read one after the other are in one order, however many
+there are: (hash, patient, day known, start, record). It is the unit of memory, of retry and of resuming.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from safety_service.audit.known import PatientRows, Row
+from safety_service.audit.tables import TABLES
+from safety_service.domain import Sex
+
+HOLES = pa.schema([("patient", pa.string()), ("table", pa.string())])
+_SCHEMAS = {**TABLES, "holes": HOLES}
+_OFFSET = 0xCBF29CE484222325
+_PRIME = 0x100000001B3
+
+Hashes = npt.NDArray[np.uint64]
+
+
+def hashes(patients: pa.Array) -> Hashes:
+    """A 64-bit hash of each text (FNV-1a, mixed): the same on every machine and in every version."""
+    plain = patients.cast(pa.large_string())
+    if not len(plain):
+        return np.zeros(0, dtype=np.uint64)
+    _, offsets_buffer, data_buffer = plain.buffers()
+    offsets = np.frombuffer(offsets_buffer, dtype=np.int64)[plain.offset : plain.offset + len(plain) + 1]
+    data = np.frombuffer(data_buffer, dtype=np.uint8) if data_buffer is not None else np.zeros(0, dtype=np.uint8)
+    lengths = np.diff(offsets)
+    found = np.full(len(plain), _OFFSET, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for i in range(int(lengths.max(initial=0))):
+            longer = np.flatnonzero(lengths > i)
+            found[longer] = (found[longer] ^ data[offsets[longer] + i]) * np.uint64(_PRIME)
+        for shift, factor in ((33, 0xFF51AFD7ED558CCD), (33, 0xC4CEB9FE1A85EC53), (33, 1)):
+            found ^= found >> np.uint64(shift)
+            found *= np.uint64(factor)
+    return found
+
+
+def bucket_of(hashed: Hashes, buckets: int) -> npt.NDArray[np.int64]:
+    """The bucket of each hash: equal ranges, in order."""
+    return (((hashed >> np.uint64(32)) * np.uint64(buckets)) >> np.uint64(32)).astype(np.int64)
+
+
+class BucketWriter:
+    """Takes rows of any table in any order and writes each to the file of its bucket. Use as a context."""
+
+    def __init__(self, folder: Path, buckets: int, most_bytes: int) -> None:
+        self._folder = folder
+        self._buckets = buckets
+        self._most = most_bytes
+        self._held: dict[tuple[int, str], list[pa.Table]] = {}
+        self._bytes = 0
+        self._writers: dict[tuple[int, str], pq.ParquetWriter] = {}
+        self.rows: dict[str, int] = dict.fromkeys(_SCHEMAS, 0)
+
+    def __enter__(self) -> BucketWriter:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._flush()
+        for writer in self._writers.values():
+            writer.close()
+
+    def add(self, name: str, table: pa.Table) -> None:
+        """Rows of the table `name`."""
+        self.rows[name] += table.num_rows
+        if not table.num_rows:
+            return
+        at = bucket_of(hashes(table.column("patient").combine_chunks()), self._buckets)
+        order = np.argsort(at, kind="stable")
+        table = table.take(pa.array(order))
+        bounds = np.searchsorted(at[order], np.arange(self._buckets + 1))
+        for bucket in np.flatnonzero(np.diff(bounds)):
+            part = table.slice(bounds[bucket], bounds[bucket + 1] - bounds[bucket])
+            self._held.setdefault((int(bucket), name), []).append(part)
+        self._bytes += table.nbytes
+        if self._bytes > self._most:
+            self._flush()
+
+    def add_holes(self, table: str, patients: Iterable[str]) -> None:
+        """Patients of whom a row of `table` was refused."""
+        named = sorted(set(patients))
+        self.add("holes", pa.table([named, [table] * len(named)], schema=HOLES))
+
+    def _flush(self) -> None:
+        for (bucket, name), parts in self._held.items():
+            writer = self._writers.get((bucket, name))
+            if writer is None:
+                path = bucket_file(self._folder, bucket, name)
+                writer = pq.ParquetWriter(path, _SCHEMAS[name], compression="zstd", compression_level=1)
+                self._writers[bucket, name] = writer
+            writer.write_table(pa.concat_tables(parts))
+        self._held.clear()
+        self._bytes = 0
+
+
+def bucket_file(folder: Path, bucket: int, name: str) -> Path:
+    """The file of one table of one bucket."""
+    return folder / f"{bucket:05d}-{name}.parquet"
+
+
+class Bucket(NamedTuple):
+    """The tables of a bucket in order, and what was taken out: rows said twice, and rows whose id is another's."""
+
+    tables: dict[str, pa.Table]
+    duplicates: dict[str, int]
+    refused: dict[str, pa.Table]
+
+
+def read_bucket(folder: Path, bucket: int) -> Bucket:
+    """A bucket, sorted, each record once."""
+    tables: dict[str, pa.Table] = {}
+    duplicates: dict[str, int] = {}
+    refused: dict[str, pa.Table] = {}
+    for name, schema in _SCHEMAS.items():
+        path = bucket_file(folder, bucket, name)
+        table = pq.read_table(path, schema=schema) if path.exists() else schema.empty_table()
+        if name in TABLES:
+            table, duplicates[name], refused[name] = _once(table)
+        tables[name] = _sorted(table)
+    return Bucket(tables, duplicates, refused)
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    hashed = pa.array(hashes(table.column("patient").combine_chunks()), pa.uint64())
+    keyed = table.append_column("hash", hashed)
+    keys = ["hash", "patient"]
+    if "known_on" in table.column_names:
+        keys.append("known_on")
+    if "start" in table.column_names:
+        begin = pc.coalesce(table.column("start"), table.column("known_on"))
+        keyed = keyed.append_column("begin", begin)
+        keys.append("begin")
+    keys += [name for name in ("record", "table") if name in table.column_names]
+    order = pc.sort_indices(keyed, sort_keys=[(key, "ascending") for key in keys])
+    return table.take(order)
+
+
+def _once(table: pa.Table) -> tuple[pa.Table, int, pa.Table]:
+    """Without rows that repeat another, and those rows of the same id that say something else, kept apart.
+
+    Of rows that contradict each other the first by content is kept, so that it does not matter which was read first.
+    """
+    if table.num_rows < 2:
+        return table, 0, table.slice(0, 0)
+    order = pc.sort_indices(table, sort_keys=[("patient", "ascending"), ("record", "ascending")])
+    ids = table.select(["patient", "record"]).take(order).combine_chunks()
+    same = np.ones(table.num_rows - 1, dtype=np.bool_)
+    for name in ("patient", "record"):
+        column = ids.column(name)
+        same &= pc.equal(column.slice(1), column.slice(0, len(column) - 1)).to_numpy(zero_copy_only=False)
+    if not same.any():
+        return table, 0, table.slice(0, 0)
+    at = order.to_numpy()
+    group = np.concatenate(([0], np.cumsum(~same)))
+    several = np.flatnonzero(np.bincount(group)[group] > 1)
+    rows = table.take(pa.array(at[several])).to_pylist()
+    said: dict[int, list[tuple[str, int]]] = {}
+    for place_in_order, row in zip(several, rows, strict=True):
+        row.pop("place")
+        said.setdefault(int(group[place_in_order]), []).append((repr(row), int(at[place_in_order])))
+    repeated: list[int] = []
+    other: list[int] = []
+    for each in said.values():
+        first, *rest = sorted(each)
+        repeated += [i for text, i in rest if text == first[0]]
+        contents: set[str] = set()
+        for text, i in rest:
+            if text != first[0]:
+                (repeated if text in contents else other).append(i)
+                contents.add(text)
+    keep = np.ones(table.num_rows, dtype=np.bool_)
+    keep[repeated + other] = False
+    counted = np.ones(table.num_rows, dtype=np.bool_)
+    if "unknown_drug" in table.column_names:  # rejected, and counted, when it was read
+        counted = ~table.column("unknown_drug").combine_chunks().to_numpy(zero_copy_only=False)
+    refused = pa.array([i for i in sorted(other) if counted[i]], pa.int64())
+    return table.filter(pa.array(keep)), int(counted[repeated].sum()), table.take(refused)
+
+
+def patients(bucket: Bucket) -> Iterator[PatientRows]:
+    """The patients of a bucket who have a medication, in order, each with all rows."""
+    side: dict[str, dict[str, list[Row]]] = {}
+    for name in ("conditions", "labs", "care", "patients", "holes"):
+        found: dict[str, list[Row]] = {}
+        for row in bucket.tables[name].to_pylist():
+            found.setdefault(row["patient"], []).append(row)
+        side[name] = found
+    for table in bucket.refused:
+        for patient in bucket.refused[table].column("patient").to_pylist():
+            side["holes"].setdefault(patient, []).append({"table": table})
+    for rows in _runs(bucket.tables["medications"]):
+        patient = rows[0]["patient"]
+        person = side["patients"].get(patient, [{}])[0]
+        born = person.get("born_earliest")
+        yield PatientRows(
+            patient=patient,
+            medications=rows,
+            conditions=side["conditions"].get(patient, ()),
+            labs=side["labs"].get(patient, ()),
+            care=side["care"].get(patient, ()),
+            born=None if born is None else (born, person["born_latest"]),
+            sex=Sex(person.get("sex", 0)),
+            holes=frozenset(each["table"] for each in side["holes"].get(patient, ())),
+        )
+
+
+def _runs(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
+    """The rows of each patient, a batch of the table in memory as Python objects at a time."""
+    held: list[dict[str, Any]] = []
+    for batch in table.to_batches(max_chunksize=16_384):
+        for row in batch.to_pylist():
+            if held and held[0]["patient"] != row["patient"]:
+                yield held
+                held = []
+            held.append(row)
+    if held:
+        yield held

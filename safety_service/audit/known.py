@@ -1,0 +1,237 @@
+"""What was known of a patient on the day of each order: the requests that the online service would have been sent.
+
+A record takes part once it is known: earlier records of the order (day known, start, id), never later ones. What is
+told of its end takes part from that day on: a record stopped on 1 March is active in a check of February.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from safety_service.audit.tables import BETWEEN_CONDITIONS, concept
+from safety_service.domain import (
+    Answer,
+    CareOutcome,
+    CareTried,
+    CheckRequest,
+    Completeness,
+    Condition,
+    ConditionStatus,
+    Frequency,
+    Hepatic,
+    HepaticGrade,
+    LabResult,
+    Listed,
+    LiverTest,
+    MedicationRecord,
+    Patient,
+    Prescription,
+    Quantity,
+    RecordKind,
+    RecordStatus,
+    Sex,
+    TreatmentStatus,
+)
+
+Row = Mapping[str, Any]
+
+_ALWAYS = -(2**31)  # a record without a day is taken as known from the beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How complete the records are held to be, by table. What no file tells is not known."""
+
+    medications: Completeness = Completeness.COMPLETE
+    conditions: Completeness = Completeness.UNKNOWN
+    labs: Completeness = Completeness.UNKNOWN
+    care: Completeness = Completeness.UNKNOWN
+
+
+class PatientRows(NamedTuple):
+    """All rows of one patient. Medications in the order they became known. `holes`: tables with a row refused."""
+
+    patient: str
+    medications: Sequence[Row]
+    conditions: Sequence[Row] = ()
+    labs: Sequence[Row] = ()
+    care: Sequence[Row] = ()
+    born: tuple[int, int] | None = None
+    sex: Sex = Sex.UNSPECIFIED
+    holes: frozenset[str] = frozenset()
+
+
+class Dated(NamedTuple):
+    """Something that changes on a day: what it was before, and what it is from then on."""
+
+    day: int
+    before: Any
+    after: Any
+
+    def on(self, day: int) -> Any:
+        return self.after if day >= self.day else self.before
+
+
+def is_index(row: Row) -> bool:
+    """The record is checked by itself: a recognised order or dispensing that was made, not only planned or reported."""
+    return not row["unknown_drug"] and row["kind"] != RecordKind.STATEMENT and row["status"] != RecordStatus.PLANNED
+
+
+def requests(rows: PatientRows, told: Told) -> Iterator[tuple[int, CheckRequest]]:
+    """Each record to check, by its place in `rows.medications`, with what was known on its day."""
+    records = [_record(row) for row in rows.medications]
+    conditions = [(_known_on(row, "onset"), _condition(row)) for row in rows.conditions]
+    labs = [(_known_on(row), _lab(row)) for row in rows.labs]
+    care = [(_known_on(row), _care(row)) for row in rows.care]
+    for i, row in enumerate(rows.medications):
+        if not is_index(row):
+            continue
+        day = row["known_on"]
+        history = [records[j].on(day) for j in range(i) if not _same_supply(rows.medications[j], row)]
+        earliest, latest = (None, None) if rows.born is None else rows.born
+        patient = Patient(
+            id=rows.patient,
+            born_earliest=earliest,
+            born_latest=latest,
+            sex=rows.sex,
+            hepatic=Hepatic(
+                grade=HepaticGrade(row["hepatic_grade"]),
+                labs=_listed((lab for known, lab in labs if known <= day), told.labs, "labs" in rows.holes),
+            ),
+            conditions=_listed(
+                (each.on(day) for known, each in conditions if known <= day),
+                told.conditions,
+                "conditions" in rows.holes,
+            ),
+            medications=_listed(history, told.medications, "medications" in rows.holes),
+            alcohol_use=Answer(row["alcohol_use"]),
+            drives_or_operates_machinery=Answer(row["drives"]),
+            falls=Answer(row["falls"]),
+            care=_listed((each for known, each in care if known <= day), told.care, "care" in rows.holes),
+        )
+        yield i, CheckRequest(_prescription(row), patient, day)
+
+
+def _same_supply(one: Row, other: Row) -> bool:
+    """One is the order, the other a dispensing that fills it: the same tablets, not to be counted twice."""
+    if one["kind"] == other["kind"]:
+        return False
+    return (bool(other["fills"]) and one["record"] == other["fills"]) or (
+        bool(one["fills"]) and other["record"] == one["fills"]
+    )
+
+
+def _listed(items: Any, completeness: Completeness, hole: bool) -> Listed[Any]:
+    found = tuple(items)
+    if hole and completeness is Completeness.COMPLETE:
+        completeness = Completeness.PARTIAL
+    return Listed(found, completeness)
+
+
+def _known_on(row: Row, otherwise: str = "known_on") -> int:
+    known = row["known_on"] if row["known_on"] is not None else row[otherwise]
+    return _ALWAYS if known is None else int(known)
+
+
+def _quantity(value: float | None, unit: str) -> Quantity | None:
+    return None if value is None else Quantity(value, unit)
+
+
+def _frequency(row: Row) -> Frequency | None:
+    if row["times_high"] is None:
+        return None
+    return Frequency(row["times_low"], row["times_high"], row["period_hours"])
+
+
+def indications_of(text: str) -> tuple[Condition, ...]:
+    """The conditions a record is for."""
+    found = []
+    for each in text.split(BETWEEN_CONDITIONS) if text else ():
+        held = concept(each)
+        found.append(Condition(held.codings, held.text))
+    return tuple(found)
+
+
+def _prescription(row: Row) -> Prescription:
+    return Prescription(
+        medication=concept(row["drug"]),
+        id=row["record"],
+        kind=RecordKind.DISPENSING if row["kind"] == RecordKind.DISPENSING else RecordKind.ORDER,
+        dose_low=_quantity(row["dose_low"], row["dose_unit"]),
+        dose_high=_quantity(row["dose_high"], row["dose_unit"]),
+        frequency=_frequency(row),
+        as_needed=Answer(row["as_needed"]),
+        route=row["route"],
+        ordered_on=row["known_on"],
+        start=row["start"],
+        end=row["end"],
+        days_supply=row["days_supply"],
+        quantity=_quantity(row["quantity"], row["quantity_unit"]),
+        refills=row["refills"],
+        indications=indications_of(row["indications"]),
+        status=TreatmentStatus(row["treatment_status"]),
+        benefit_documented=Answer(row["benefit_documented"]),
+        prescriber_id=row["prescriber"],
+    )
+
+
+def _record(row: Row) -> Dated:
+    status = RecordStatus(row["status"])
+    end = row["end"]
+    record = MedicationRecord(
+        medication=concept(row["drug"]),
+        id=row["record"],
+        kind=RecordKind(row["kind"]),
+        status=status,
+        known_on=row["known_on"],
+        start=row["start"],
+        end=end,
+        days_supply=row["days_supply"],
+        quantity=_quantity(row["quantity"], row["quantity_unit"]),
+        refills=row["refills"],
+        dose_low=_quantity(row["dose_low"], row["dose_unit"]),
+        dose_high=_quantity(row["dose_high"], row["dose_unit"]),
+        frequency=_frequency(row),
+        as_needed=Answer(row["as_needed"]),
+        indications=indications_of(row["indications"]),
+        prescriber_id=row["prescriber"],
+    )
+    stopped = row["stopped_on"]
+    if stopped is not None:
+        over = stopped if end is None else min(end, stopped)
+        before = replace(record, status=RecordStatus.UNSPECIFIED)
+        return Dated(stopped, before, replace(record, status=RecordStatus.STOPPED, end=over))
+    if status is RecordStatus.STOPPED and end is not None:
+        return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED, end=None), record)
+    if status is RecordStatus.COMPLETED and end is not None:
+        return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED), record)
+    return Dated(_ALWAYS, record, record)
+
+
+def _condition(row: Row) -> Dated:
+    held = concept(row["condition"])
+    status = ConditionStatus(row["status"])
+    known = row["known_on"]
+    condition = Condition(held.codings, held.text, status, row["onset"], known, row["record"])
+    abated = row["abated_on"]
+    if abated is None:
+        return Dated(_ALWAYS, condition, condition)
+    ended = status if status not in (ConditionStatus.UNSPECIFIED, ConditionStatus.ACTIVE) else ConditionStatus.RESOLVED
+    return Dated(abated, replace(condition, status=ConditionStatus.ACTIVE), replace(condition, status=ended))
+
+
+def _lab(row: Row) -> LabResult:
+    return LabResult(
+        test=LiverTest(row["test"]),
+        value=Quantity(row["value"], row["unit"]),
+        upper_limit=_quantity(row["upper_limit"], row["upper_unit"]),
+        on=row["known_on"],
+        id=row["record"],
+    )
+
+
+def _care(row: Row) -> CareTried:
+    held = concept(row["care"])
+    return CareTried(held.text, held.codings, held.text, CareOutcome(row["outcome"]), row["known_on"])

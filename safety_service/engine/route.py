@@ -1,0 +1,20 @@
+"""Whether a drug is given by another route than the mouth."""
+
+from __future__ import annotations
+
+from safety_service.knowledge.value_sets import plain_words
+from safety_service.rules.vocabulary import EITHER, NO, YES
+
+_ORAL = frozenset({"oral", "po", "by mouth", "per os", "orally", "per oral", "oral route", "p o", "26643006"})
+_OTHER_ROUTES = frozenset(
+    """intravenous iv intramuscular im injection intrathecal subcutaneous sc topical transdermal rectal pr ophthalmic
+    nasal inhalation sublingual buccal vaginal epidural parenteral""".split()
+)
+
+
+def route_not_oral(ordered: str, product: str = "") -> int:
+    """YES, NO or EITHER, from the route as ordered, else from the product's; a product without one is oral."""
+    words = plain_words(ordered)
+    if words:
+        return NO if words in _ORAL else YES if words in _OTHER_ROUTES else EITHER
+    return NO if product in ("", "oral") else YES
