@@ -85,8 +85,8 @@ def answer_values(knowledge: Knowledge, response: CheckPrescriptionResponse) -> 
                         "is_title": reason.title == card.title,
                         "severity": _severity(reason.severity),
                         "title": reason.title or reason.rule_id,
-                        "text": reason.text,
-                        "action": reason.action,
+                        "text": reason.text if reason.HasField("text") else alerts[reason.fingerprint].message,
+                        "action": reason.action if reason.HasField("action") else alerts[reason.fingerprint].action,
                         **_of_alert(knowledge, alerts[reason.fingerprint]),
                     }
                     for reason in card.reasons

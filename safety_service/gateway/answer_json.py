@@ -51,6 +51,7 @@ def alert_json(alert: domain.Alert, alert_id: str) -> Object:
                 unit=each.unit,
                 basis=each.basis,
                 limit=each.limit,
+                defaultValue=each.default,
             )
             for each in alert.thresholds
         ],
@@ -69,6 +70,16 @@ def alert_json(alert: domain.Alert, alert_id: str) -> Object:
         detectedIssueSeverity=decision_pb2.DetectedIssueSeverity.Name(issue_severity),
         clinicalSignificance=significance,
         patientText=alert.words.patient_text,
+        interruptive=alert.interruptive,
+        overriddenBefore=None if alert.overridden_before is None else _override_json(alert.overridden_before),
+        defaultSeverity=f"SEVERITY_{alert.words.default_severity.name}" if alert.words.default_severity else "",
+    )
+
+
+def _override_json(before: domain.PriorOverride) -> Object:
+    return kept(
+        overriddenOn=None if before.on is None else date_json(before.on),
+        reason=before.reason,
     )
 
 

@@ -287,11 +287,13 @@ def _open_card(shown: Shown, order: CheckedOrder, decision: Decision, decision_i
     """What is not known and could change the answer. An order that no check speaks about has none."""
     unanswered = [each for each in decision.checks if each.status in _UNANSWERED]
     spoke = any(each.status in (CheckStatus.FIRED, CheckStatus.PASSED) for each in decision.checks)
-    if not unanswered and not (decision.not_processed and spoke):
+    if not unanswered and not ((decision.not_processed or decision.conflicts) and spoke):
         return None
     first = next(iter(decision.resolved_medications), None)
     if first is None or first.matched_by is MatchedBy.NONE:
         summary = "Medication not recognised: nothing of it was checked. Please review by hand."
+    elif decision.conflicts and not unanswered:
+        summary = "What was sent contradicts itself. Please review by hand."
     elif unanswered:
         count = len(unanswered)
         summary = f"{count} check{'s' if count > 1 else ''} not done: information is missing. Please review by hand."
@@ -306,6 +308,8 @@ def _open_card(shown: Shown, order: CheckedOrder, decision: Decision, decision_i
             wanted.setdefault(need(missing.path).words, []).append(each.rule_id)
     lines = [f"- **{plain(words)}**: {plain(', '.join(dict.fromkeys(rules)))}" for words, rules in wanted.items()]
     parts = ["Not known, and could change the answer:\n\n" + "\n".join(lines)] if lines else []
+    if decision.conflicts:
+        parts.append("In conflict:\n\n" + "\n".join(f"- {plain(each)}" for each in decision.conflicts))
     if failed:
         parts.append(f"**Failed:** {plain(', '.join(failed))}")
     unused = [f"- {plain(each.path)}: {plain(each.reason)}" for each in decision.not_processed]

@@ -147,8 +147,8 @@ def encode_card(card: Card) -> decision_pb2.Card:
                 rule_id=each.alert.rule_id,
                 severity=number(each.alert.severity),
                 title=each.title,
-                text=each.text,
-                action=each.action,
+                text=None if each.text == each.alert.message else each.text,
+                action=None if each.action == each.alert.action else each.action,
             )
             for each in card.reasons
         ],

@@ -329,13 +329,13 @@ def test_the_article_case(answered: Any) -> None:
     rules = [[each["ruleId"] for each in card["extension"][KEY].get("alerts", ())] for card in answer["cards"]]
     assert rules == [
         [
-            "age.beers-relaxant",
-            "age.ir-elderly-start",
             "duration.course",
             "hepatic.start-dose",
+            "age.beers-relaxant",
+            "age.ir-elderly-start",
             "sedation.safety-critical-task",
-            "pathway.first-line",
             "sedation.counsel",
+            "pathway.first-line",
         ],
         ["sedation.opioid"],
         [],
@@ -343,7 +343,7 @@ def test_the_article_case(answered: Any) -> None:
     assert [each["display"] for each in opioid["extension"][KEY]["partners"]] == ["oxycodone"]
     assert unchecked["extension"][KEY]["notChecked"] is True
     (suggestion,) = own["suggestions"]
-    assert suggestion["label"] == "dose 10 -> 5 mg, raise slowly; refills 1 -> 0"
+    assert suggestion["label"] == "refills 1 -> 0; dose 10 -> 5 mg, titrate slowly; consider less often"
     assert suggestion["isRecommended"] is True
     assert "suggestions" not in opioid
     changed = suggestion["actions"][0]["resource"]

@@ -452,9 +452,11 @@ class CardReason(_message.Message):
     title: _builtins.str
     """Title of the alert. Always set."""
     text: _builtins.str
-    """What was found, without the sentences that an earlier reason of the card has said. Empty: all was said."""
+    """What was found, without the sentences that an earlier reason of the card has said; empty where all was said. Absent:
+    the alert's whole message.
+    """
     action: _builtins.str
-    """What to do, without what an earlier reason has said. Empty: nothing more."""
+    """What to do, without what an earlier reason has said; empty where nothing is left. Absent: the alert's whole action."""
     def __init__(
         self,
         *,
@@ -462,14 +464,21 @@ class CardReason(_message.Message):
         rule_id: _builtins.str = ...,
         severity: _common_pb2.Severity.ValueType = ...,
         title: _builtins.str = ...,
-        text: _builtins.str = ...,
-        action: _builtins.str = ...,
+        text: _builtins.str | None = ...,
+        action: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_text", b"_text", "action", b"action", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "fingerprint", b"fingerprint", "rule_id", b"rule_id", "severity", b"severity", "text", b"text", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_text", b"_text", "action", b"action", "fingerprint", b"fingerprint", "rule_id", b"rule_id", "severity", b"severity", "text", b"text", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__action: _TypeAlias = _typing.Literal["action"]  # noqa: Y015
+    _WhichOneofArgType__action: _TypeAlias = _typing.Literal["_action", b"_action"]  # noqa: Y015
+    _WhichOneofReturnType__text: _TypeAlias = _typing.Literal["text"]  # noqa: Y015
+    _WhichOneofArgType__text: _TypeAlias = _typing.Literal["_text", b"_text"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__action) -> _WhichOneofReturnType__action | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__text) -> _WhichOneofReturnType__text | None: ...
 
 Global___CardReason: _TypeAlias = CardReason  # noqa: Y015
 
