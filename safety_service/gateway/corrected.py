@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from safety_service.domain import Suggestion
@@ -79,7 +79,7 @@ def _bound(sig: Resource, order: Resource, days: int) -> None:
     period = record(repeat.get("boundsPeriod"))
     start = dates.calendar(dates.read_date(period.get("start") or order.get("authoredOn"), "", Notes()))
     if "end" in period:
-        if start is None:
+        if start is None or (date.max - start).days < days:
             period.pop("end")
         else:
             period["end"] = (start + timedelta(days=days - 1)).isoformat()

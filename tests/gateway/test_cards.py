@@ -112,6 +112,16 @@ def test_an_unknown_quantity_does_not_stay_beside_new_days(answered: Any) -> Non
     assert "quantity" not in changed["dispenseRequest"]
 
 
+def test_a_course_at_the_end_of_the_calendar_can_be_corrected() -> None:
+    """Found by random change: the last day there is, and a proposal of days."""
+    sent = long_course()
+    sent["dosageInstruction"][0]["timing"]["repeat"]["boundsPeriod"] = {"start": "9999-12-31", "end": "9999-12-31"}
+    days = Suggestion("prescription.days_supply", "28", "14", "d", "28 -> 14 days")
+    (made,) = suggested(sent, (days,), (days,), CARD)
+    repeat = made["actions"][0]["resource"]["dosageInstruction"][0]["timing"]["repeat"]
+    assert repeat["boundsPeriod"] == {"start": "9999-12-31"}
+
+
 EVIL = [
     "<script>alert(1)</script>",
     "[click](https://evil.example)",
