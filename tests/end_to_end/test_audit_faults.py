@@ -17,6 +17,7 @@ import pytest
 
 from safety_service.audit.synth import Plan, write
 from safety_service.knowledge.knowledge import Knowledge
+from safety_service.knowledge.load import load_knowledge
 
 CHILD = """
 import sys
@@ -25,6 +26,11 @@ from safety_service.audit.run import Options, audit
 audit(Options((sys.argv[1],), Path(sys.argv[2]), buckets=8, statuses=True))
 """
 RESULTS = ("alerts.parquet", "measures.parquet", "statuses.parquet", "rejected.parquet", "report.html")
+
+
+@pytest.fixture(scope="module")
+def knowledge() -> Knowledge:
+    return load_knowledge()
 
 
 @pytest.fixture(scope="module")
