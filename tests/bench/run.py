@@ -14,6 +14,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
+
+# An installed package (textstat) brings a `tests` of its own, which would hide ours.
+sys.modules["tests"] = ModuleType("tests")
+sys.modules["tests"].__path__ = [str(Path(__file__).parents[1])]
 
 from safety_service.cases import read_cases
 from safety_service.knowledge.load import load_knowledge
