@@ -8,6 +8,8 @@ from rich.text import Text
 
 from safety_service.cases import Case, run_case
 from safety_service.curation.recording import named
+from safety_service.engine.cards import cards
+from safety_service.engine.check import check
 from safety_service.knowledge.knowledge import Knowledge
 
 Differing = tuple[tuple[Case, tuple[str, ...]], ...]
@@ -16,6 +18,18 @@ Differing = tuple[tuple[Case, tuple[str, ...]], ...]
 def differing(knowledge: Knowledge, cases: Sequence[Case]) -> Differing:
     """The cases that do not hold, each with what is answered otherwise, in words."""
     return tuple((case, wrong) for case in cases if (wrong := run_case(knowledge, case)))
+
+
+def merging_text(knowledge: Knowledge, cases: Sequence[Case]) -> Iterator[Text]:
+    """How many alerts the orders of the cases raise, and how many cards people are shown for them."""
+    alerts = [check(knowledge, case.request).alerts for case in cases]
+    alerting = [each for each in alerts if each]
+    told, shown = sum(map(len, alerting)), sum(len(cards(each)) for each in alerting)
+    if alerting:
+        yield Text(
+            f"{len(alerting)} of {len(cases)} orders raise alerts: {told / len(alerting):.2f} alerts an order, "
+            f"merged into {shown / len(alerting):.2f} cards"
+        )
 
 
 def cases_text(cases: Sequence[Case], wrong: Differing) -> Iterator[Text]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from safety_service.cases import Case, read_cases
 from safety_service.curation.altered import Workbench
-from safety_service.curation.case_table import cases_text, differing
+from safety_service.curation.case_table import cases_text, differing, merging_text
 from safety_service.curation.coverage import coverage, coverage_text
 from safety_service.curation.difference import CannotAnswerError, answers, cases_of, difference_text, differences
 from safety_service.curation.equivalent import read_proofs
@@ -43,6 +43,7 @@ def run_cases(cases: CasesFolder = None, data: DataFolder = RULES_DATA) -> None:
     rows = _read_cases(cases or data / "cases")
     wrong = differing(knowledge, rows)
     print_lines(cases_text(rows, wrong))
+    print_lines(merging_text(knowledge, rows))
     raise typer.Exit(1 if wrong else 0)
 
 
