@@ -593,8 +593,9 @@ def _statuses(row: Row, decision: Decision) -> Iterator[str]:
                 yield f"{key}: absorbed by {by} expected, reason found: {each.reason!r}"
     for key, words in row.because.items():
         for each in _of(key, decision.checks):
-            if words not in each.reason:
-                yield f"{key}: reason with {words!r} expected, {each.reason!r} found"
+            reasons = [each.reason, *(missing.why for missing in each.missing)]
+            if not any(words in reason for reason in reasons):
+                yield f"{key}: reason with {words!r} expected, {' | '.join(filter(None, reasons))!r} found"
     for key, paths in row.send.items():
         for each in _of(key, decision.checks):
             found = {missing.path for missing in each.missing}

@@ -16,7 +16,7 @@ from safety_service.curation.written import (
     rule_ids,
     written_rules,
 )
-from safety_service.domain import Check
+from safety_service.domain import Check, RuleKind
 from safety_service.engine.check import interpreted
 from safety_service.knowledge.knowledge import Knowledge, LiveClause, LiveRule, LiveSuggestion, Program
 from safety_service.rules.generate import Answerer, Masks
@@ -39,7 +39,8 @@ class Change(NamedTuple):
 class Workbench:
     """The rules as written and as loaded, and what the cases have asked them: where a change is tried.
 
-    `holding` are the places of the cases that hold; `names` are, for each case, the rules it wants an answer of.
+    `holding` are the places of the cases that hold. For each case `names` are the rules it wants an answer of, and
+    `answered` those that its decision answers, each with the line it is about ("" for none).
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -50,6 +51,10 @@ class Workbench:
         self.programs = programs(self.knowledge)
         self.holding = tuple(at for at in range(len(recording.cases)) if recording.holds(at))
         self.names = tuple(frozenset().union(*named(case.row).values()) for case in recording.cases)
+        self.answered = tuple(
+            frozenset((line, each.rule_id) for each in decision.checks for line in each.subject.split("|"))
+            for decision in recording.decisions
+        )
         self.limits = {key: held_limits(self.knowledge, key) for key in self.programs}
         self._answered = {key: frozenset(rule_ids(program)) for key, program in self.programs.items()}
         self._asked: dict[ProgramKey, list[Asked]] = {key: [] for key in self.programs}
@@ -69,6 +74,7 @@ class Workbench:
                 self._some_live.setdefault(live.rule.id, live)
                 for own, clause in zip(form.clauses, live.clauses, strict=True):
                     self._some_clause.setdefault((live.rule.id, own.place), clause)
+        self._any_clause = next(iter(self._some_clause.values()))
 
     @property
     def all_hold(self) -> bool:
@@ -107,7 +113,10 @@ class Workbench:
         )
 
     def touched(self, change: Change) -> Iterator[Asked]:
-        """Every recorded question that the changed rule itself would answer otherwise, in whatever small way."""
+        """Every recorded question that the changed rule itself would answer otherwise, in whatever small way.
+
+        What the engine says of pair rules that it asked of nobody, going by the facts they name, is no such question.
+        """
         facts = facts_asked(change.before) | facts_asked(change.now)
         for group in self.grouped(change.program, facts):
             values = group[0].values
@@ -152,38 +161,29 @@ class Workbench:
                 continue
             gone |= entry.mask if isinstance(entry, LiveRule) else 0
             form = changed[rule_id]
-            live = None if form is None else self._made_live(key, written[rule_id], form, first)
-            if live is None:
+            if form is None:
                 entries.append(entry.does_not_apply if isinstance(entry, LiveRule) else entry)
             else:
+                live = self._made_live(key, written[rule_id], form, first)
                 first <<= len(live.clauses)
                 new.append(live)
                 entries.append(live)
-        return replace(
-            program,
-            answer=_answerer(program, gone, new),
-            entries=tuple(entries),
-            quiet=tuple(each if isinstance(each, Check) else each.passed for each in entries),
-            live=tuple((at, each) for at, each in enumerate(entries) if isinstance(each, LiveRule)),
-        )
+        return replace(program, answer=_answerer(program, gone, new), entries=tuple(entries))
 
-    def _made_live(self, key: ProgramKey, written: WrittenRule, form: RuleForm, first: int) -> LiveRule | None:
-        """The rule with its words taken from where they are spoken today; None when they are spoken nowhere."""
-        old = self._live.get((key, written.id)) or self._some_live.get(written.id)
+    def _made_live(self, key: ProgramKey, written: WrittenRule, form: RuleForm, first: int) -> LiveRule:
+        """The rule with its words taken from where they are spoken today, or from any rule if nowhere."""
+        old = self._live.get((key, written.id)) or self._some_live.get(written.id) or self._with_any_words(written.id)
         own_form = self._forms.get((key, written.id))
-        if old is None:
-            return None
         own = {}
         if own_form is not None:
             own = {of.place: clause for of, clause in zip(own_form.clauses, old.clauses, strict=True)}
         clauses = []
         for each in form.clauses:
-            spoken = own.get(each.place) or self._some_clause.get((written.id, each.place))
-            if spoken is None:
-                return None
+            spoken = own.get(each.place) or self._some_clause.get((written.id, each.place)) or self._any_clause
             proposals = tuple(
                 LiveSuggestion(of.when, spoken.suggest[of.number].field, int(of.to), spoken.suggest[of.number].text)
                 for of in each.proposals
+                if of.number < len(spoken.suggest)
             )
             asked = facts_of(each.when)
             clauses.append(
@@ -211,10 +211,32 @@ class Workbench:
             open={},
         )
 
+    def _with_any_words(self, rule_id: str) -> LiveRule:
+        """A rule that speaks on no drug as it would if it did, in the words of another."""
+        other = next(iter(self._some_live.values()))
+        rule = next(each for each in self.knowledge.rules if each.id == rule_id)
+
+        def own(check: Check) -> Check:
+            return check._replace(rule_id=rule.id, rule_version=rule.version)
+
+        return replace(
+            other,
+            rule=rule,
+            kind=RuleKind[rule.kind],
+            fired=own(other.fired),
+            passed=own(other.passed),
+            does_not_apply=own(other.does_not_apply),
+            absorbed={
+                each.id: own(other.does_not_apply)._replace(reason=f"absorbed by {each.id}")
+                for each in self.written.values()
+                if rule.id in each.absorbs
+            },
+        )
+
 
 def _answerer(program: Program, gone: int, new: Sequence[LiveRule]) -> Answerer:
     """The old answers without the rules `gone`, and those of the new rules by meaning."""
-    only_new = replace(program, live=tuple(enumerate(new)))
+    only_new = replace(program, entries=tuple(new))
 
     def answering(values: Sequence[int]) -> Masks:
         true, unknown, silent = program.answer(values)

@@ -150,7 +150,7 @@ def _fired(bench: Workbench) -> Iterator[tuple[ProgramKey, str, int]]:
     wanted = [named(case.row)[CheckStatus.FIRED] for case in bench.recording.cases]
     for each in bench.recording.asked:
         for live, number in fired(bench.programs[each.program], each.masks):
-            if live.rule.id in wanted[each.at]:
+            if live.rule.id in wanted[each.at] and (each.program.line, live.rule.id) in bench.answered[each.at]:
                 form = bench.form(each.program, live.rule.id)
                 assert form is not None
                 yield each.program, live.rule.id, form.clauses[number].place
@@ -225,7 +225,10 @@ def _thresholds(bench: Workbench) -> Iterator[Threshold]:
             groups = [
                 group[0].values
                 for group in bench.grouped(key, facts_asked(form))
-                if any(live.rule.id in bench.names[each.at] for each in group)
+                if any(
+                    live.rule.id in bench.names[each.at] and (key.line, live.rule.id) in bench.answered[each.at]
+                    for each in group
+                )
             ]
             for clause in form.clauses:
                 for leaf in _comparisons(clause.when):

@@ -25,7 +25,6 @@ from safety_service.rules.specialise import specialise
 from safety_service.rules.tree import (
     And,
     Compare,
-    Constant,
     FactRef,
     Fired,
     Known,
@@ -52,7 +51,7 @@ class Equivalent(Strict):
     mutants: tuple[Text, ...]
     why: Text
     checked: Literal["meaning", "words"]
-    given: Text | None = None
+    given: Text | tuple[Text, ...] = ()
 
 
 class EquivalentFile(RootModel[tuple[Equivalent, ...]]):
@@ -64,7 +63,7 @@ class Proof:
     """One mutant said to be equivalent, and where that is said."""
 
     entry: Equivalent
-    given: Tree | None
+    given: tuple[Tree, ...]
     place: Place
 
 
@@ -78,16 +77,16 @@ def read_proofs(folder: Path, bench: Workbench) -> dict[str, Proof]:
     problems: list[Problem] = []
     names = rule_names(bench.knowledge)
     for at, entry in enumerate(validate(document, EquivalentFile).root):
-        given = None
-        if entry.given is not None:
+        given: list[Tree] = []
+        for text in (entry.given,) if isinstance(entry.given, str) else entry.given:
             try:
-                given = parse(entry.given, names)
+                given.append(parse(text, names))
             except RuleTextError as error:
                 problems.append(document.problem(f"given: {error}", at, "given"))
         for number, mutant in enumerate(entry.mutants):
             if mutant in found:
                 problems.append(document.problem(f"{mutant!r} is given twice", at, "mutants", number))
-            found[mutant] = Proof(entry, given, Place(document.name, document.line(at, "mutants", number)))
+            found[mutant] = Proof(entry, tuple(given), Place(document.name, document.line(at, "mutants", number)))
     if problems:
         raise KnowledgeError(problems)
     return found
@@ -105,16 +104,16 @@ def refuted(bench: Workbench, mutant: Mutant, changes: Sequence[Change], proof: 
         return "no rule changes by it, so that its meaning shows nothing: the proof can only be in words"
     leaned_on = len(own) < len(changes)
     for change in own:
-        given = Constant(True) if proof.given is None else given_for(bench, change.program, proof.given)
-        if given is None:
+        given = [each for tree in proof.given if (each := given_for(bench, change.program, tree)) is not None]
+        if len(given) < len(proof.given):
             return f"what is given names a limit that {change.program} does not state"
         for asked in bench.asked(change.program):
             if not _holds(given, asked.values):
                 return f"what is given does not hold in the case {bench.recording.cases[asked.at].id}"
         against = [form for other in _lost(change) if (form := bench.form(change.program, other)) is not None]
-        names = facts_of(given).union(*map(facts_asked, (change.before, change.now, *against)))
+        names = frozenset().union(*map(facts_of, given), *map(facts_asked, (change.before, change.now, *against)))
         trees = [tree for form in (change.before, change.now, *against) for tree in conditions_in(form)]
-        domains = _domains(names, [*trees, given])
+        domains = _domains(names, [*trees, *given])
         if prod(map(len, domains.values())) > MOST_COMBINATIONS:
             return f"too many combinations of {', '.join(sorted(names))} to try: the proof can only be in words"
         for values in _combinations(domains):
@@ -138,20 +137,24 @@ def told(form: RuleForm | None, values: Sequence[int]) -> object:
     applies = Truth.TRUE if form.applies is None else meaning(form.applies, values)
     if applies is Truth.FALSE:
         return "silent"
-    missing: dict[str, None] = {}
+    always = frozenset() if form.applies is None else frozenset(open_facts(form.applies, values))
+    needs: list[frozenset[str]] = []
     for each in form.clauses:
         truth = meaning(each.when, values)
         if truth is Truth.TRUE and applies is Truth.TRUE:
             proposed = [
                 (of.number, of.to) for of in each.proposals if of.when is None or meaning(of.when, values) is Truth.TRUE
             ]
-            return each.place, proposed, sorted(missing)
+            return each.place, proposed, _missing(always, needs)
         if truth is not Truth.FALSE:
-            missing |= dict.fromkeys(open_facts(each.when, values))
-            if form.applies is not None:
-                missing |= dict.fromkeys(open_facts(form.applies, values))
-            missing.setdefault("")  # it is open, whatever the facts
-    return sorted(missing) if missing else "passed"
+            needs.append(frozenset(open_facts(each.when, values)))
+    return _missing(always, needs) if needs else "passed"
+
+
+def _missing(always: frozenset[str], needs: Sequence[frozenset[str]]) -> frozenset[str]:
+    """The facts that are asked for; a clause that needs all that another needs and more adds nothing (engine/check)."""
+    least = (need for need in needs if not any(other < need for other in needs))
+    return always.union(*least) if needs else frozenset()
 
 
 def _lost(change: Change) -> tuple[str, ...]:
@@ -168,10 +171,29 @@ def _beside(change: Change, against: Sequence[RuleForm], values: Sequence[int], 
     return speaks and any(told(form, values) not in _NOTHING for form in against)
 
 
-def _holds(given: Tree, values: Sequence[int]) -> bool:
-    """Whether `given` is true as far as the values are known, or of the lowest together and of the highest together."""
-    if meaning(given, values) is Truth.TRUE:
-        return True
+def _holds(given: Sequence[Tree], values: Sequence[int]) -> bool:
+    """Whether all that is given is true: for sure, or of the lowest values together and of the highest together.
+
+    The latter is how numbers stand to each other, such as an episode to its course; it tells nothing of what is known.
+    """
+    return all(
+        meaning(each, values) is Truth.TRUE or (not _asks_what_is_known(each) and _at_both_ends(each, values))
+        for each in given
+    )
+
+
+def _asks_what_is_known(tree: Tree) -> bool:
+    match tree:
+        case Known():
+            return True
+        case And(parts) | Or(parts):
+            return any(map(_asks_what_is_known, parts))
+        case Not(part):
+            return _asks_what_is_known(part)
+    return False
+
+
+def _at_both_ends(given: Tree, values: Sequence[int]) -> bool:
     lows, highs = list(values), list(values)
     for name in facts_of(given):
         if FACTS[name].type is Type.NUMBER:

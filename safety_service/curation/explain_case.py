@@ -10,6 +10,7 @@ from rich.text import Text
 
 from safety_service.cases import Case, Row, compare
 from safety_service.curation.recording import fired, listening, programs
+from safety_service.curation.written import in_words
 from safety_service.domain import Check, CheckStatus, Decision
 from safety_service.engine.explain import fact_text, number_text
 from safety_service.knowledge.knowledge import Knowledge, Line, Program
@@ -69,7 +70,8 @@ def case_text(knowledge: Knowledge, case: Case) -> Iterator[Text]:
         line = knowledge.lines.get(key.line)
         for live, number in fired(known[key], masks):
             leaves = reasons(live.clauses[number].when, values)
-            why[key.line, live.rule.id] = tuple(_leaf_text(leaf, values, line) for leaf in leaves)
+            told = tuple(_leaf_text(leaf, values, line) for leaf in leaves)
+            why[key.line, live.rule.id] = told or (in_words(live.clauses[number].when),)
     yield Text()
     yield from _answers(decision, why)
 
@@ -142,7 +144,7 @@ def _operand(side: Operand, fact: str, values: Sequence[int]) -> str:
 def _answers(decision: Decision, why: Mapping[tuple[str, str], tuple[str, ...]]) -> Iterator[Text]:
     subjects = {check.subject for check in decision.checks if check.subject}
     by_status: dict[CheckStatus, list[Check]] = {}
-    for check in decision.checks:
+    for check in (*decision.checks, *decision.suppressed):
         by_status.setdefault(check.status, []).append(check)
 
     def name(check: Check) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from safety_service.curation.altered import Workbench
 from safety_service.engine.check import check
@@ -15,7 +15,15 @@ from safety_service.knowledge.value_sets import ConditionClasses, DrugClasses, c
 
 S = TypeVar("S", MedicationSet, ConditionSet)
 C = TypeVar("C", DrugClasses, ConditionClasses)
-LookUp: TypeAlias = tuple[str, str]  # a table of a class index, and the key looked up there
+_TAKES_AWAY = ("not_", "excluded_")  # tables of what does not count: by route, by form, by ATC code
+
+
+class LookUp(NamedTuple):
+    """A table of a class index, the key looked up there, and what it was asked of."""
+
+    table: str
+    key: str
+    asked_of: str
 
 
 class WrongSet(NamedTuple):
@@ -93,56 +101,85 @@ def _rows(own: MedicationSet | ConditionSet) -> Iterator[_Row]:
                 yield _Row(field, number, named, (*rows[:number], *rows[number + 1 :]))
 
 
+class _Heard:
+    """What was looked up: where a table only takes away, together with the name looked up just before."""
+
+    def __init__(self) -> None:
+        self.look_ups: set[LookUp] = set()
+        self.name = ""
+
+
 class _Listening(dict[str, int]):
     """A table that remembers what was looked up in it."""
 
-    def __init__(self, table: Mapping[str, int], name: str, heard: set[LookUp]) -> None:
+    def __init__(self, table: Mapping[str, int], name: str, heard: _Heard) -> None:
         super().__init__(table)
         self.name = name
         self.heard = heard
 
     def get(self, key: str, default: Any = None) -> Any:
-        self.heard.add((self.name, key))
+        self._hear(key)
         return super().get(key, default)
 
     def __getitem__(self, key: str) -> int:
-        self.heard.add((self.name, key))
+        self._hear(key)
         return super().__getitem__(key)
 
+    def _hear(self, key: str) -> None:
+        takes_away = self.name.startswith(_TAKES_AWAY)
+        self.heard.look_ups.add(LookUp(self.name, key, self.heard.name if takes_away else ""))
+        if not takes_away:
+            self.heard.name = key
 
-def _cases_by_look_up(bench: Workbench) -> dict[LookUp, list[int]]:
-    """By name or code looked up in a value set: the cases that do so."""
-    heard: set[LookUp] = set()
 
-    def listening(classes: C) -> C:
-        tables: Any = {name: _Listening(table, name, heard) for name, table in _tables(classes).items()}
-        return replace(classes, **tables)
-
-    conditions = replace(listening(bench.knowledge.conditions), seen={})
-    knowledge = replace(bench.knowledge, drugs=listening(bench.knowledge.drugs), conditions=conditions)
-    found: dict[LookUp, list[int]] = {}
+def _cases_by_look_up(bench: Workbench) -> dict[tuple[str, str], dict[str, list[int]]]:
+    """By table and key: the cases that look it up, apart by the name it was asked of ("" where it adds)."""
+    knowledge = bench.knowledge
+    found: dict[tuple[str, str], dict[str, list[int]]] = {}
     for at in bench.holding:
-        heard.clear()
-        conditions.seen.clear()
-        check(knowledge, bench.recording.cases[at].request)
-        for each in heard:
-            found.setdefault(each, []).append(at)
+        heard = _Heard()
+        drugs, conditions = _listening(knowledge.drugs, heard), _listening(knowledge.conditions, heard)
+        check(replace(knowledge, drugs=drugs, conditions=conditions), bench.recording.cases[at].request)
+        for table, key, name in heard.look_ups:
+            found.setdefault((table, key), {}).setdefault(name, []).append(at)
     return found
 
 
+def _listening(classes: C, heard: _Heard) -> C:
+    """The class index with tables that listen, and with nothing remembered."""
+    parts: Any = {name: _Listening(table, name, heard) for name, table in _tables(classes).items()}
+    parts |= {each.name: {} for each in fields(classes) if each.default_factory is not MISSING}
+    return replace(classes, **parts)
+
+
 def _tables(classes: DrugClasses | ConditionClasses) -> dict[str, dict[str, int]]:
-    """The tables of a class index: from name or code to the bits of its sets."""
-    held = {each.name: getattr(classes, each.name) for each in fields(classes)}
-    return {name: table for name, table in held.items() if isinstance(table, dict) and name not in ("bits", "seen")}
+    """The tables of a class index: from name or code to the bits of its sets. What it remembers is no table."""
+    held = {each.name: getattr(classes, each.name) for each in fields(classes) if each.default_factory is MISSING}
+    return {name: table for name, table in held.items() if isinstance(table, dict) and name != "bits"}
 
 
-def _looking_up(index: Mapping[LookUp, list[int]], before: C, now: C) -> tuple[int, ...]:
-    """The cases that look up what differs between two class indexes: those of seldom names and codes first."""
-    others = _tables(now)
-    differing = [
-        index.get((name, key), [])
-        for name, table in _tables(before).items()
-        for key in sorted(table.keys() | others[name].keys())
-        if table.get(key, 0) != others[name].get(key, 0)
-    ]
+def _looking_up(index: Mapping[tuple[str, str], Mapping[str, list[int]]], before: C, now: C) -> tuple[int, ...]:
+    """The cases that look up what differs between two class indexes: those of seldom names and codes first.
+
+    What only takes away (a route, an ATC code that does not count) concerns no case but those of a member.
+    """
+    tables, others = _tables(before), _tables(now)
+    differing: list[list[int]] = []
+    for name, table in tables.items():
+        for key in sorted(table.keys() | others[name].keys()):
+            bits = table.get(key, 0) ^ others[name].get(key, 0)
+            for asked_of, cases in index.get((name, key), {}).items() if bits else ():
+                if not name.startswith(_TAKES_AWAY) or _is_member(tables, asked_of, bits):
+                    differing.append(cases)
     return tuple(dict.fromkeys(at for cases in sorted(differing, key=len) for at in cases))
+
+
+def _is_member(tables: Mapping[str, Mapping[str, int]], name: str, bits: int) -> bool:
+    """Whether an ingredient, or an ATC code by one of its prefixes, is in one of these sets."""
+    starts = [name[:end] for end in range(1, len(name) + 1)]
+    return any(
+        table.get(each, 0) & bits
+        for kind, table in tables.items()
+        if not kind.startswith((*_TAKES_AWAY, "by_group"))
+        for each in (name, *(starts if kind == "by_prefix" else ()))
+    )

@@ -109,17 +109,25 @@ class Program:
     """The rules of one drug as one generated function.
 
     `entries` are all rules in the catalogue's order: those that can speak, and the ready answer (with its reason) of
-    those that have nothing to say on this drug. `quiet` are the answers when no condition holds; `live` are the rules
-    that can speak, each with its place among the entries.
+    those that have nothing to say on this drug. The rest follows from them: `quiet` are the answers when no condition
+    holds; `live` are the rules that can speak, each with its place among the entries; `absorbing` are those of them
+    which keep others from speaking.
     """
 
     subject: str
     answer: Answerer
     source: str
     entries: tuple[LiveRule | Check, ...]
-    quiet: tuple[Check, ...]
-    live: tuple[tuple[int, LiveRule], ...]
-    absorbing: tuple[LiveRule, ...]  # those of the rules that can speak which keep others from speaking
+    quiet: tuple[Check, ...] = field(init=False)
+    live: tuple[tuple[int, LiveRule], ...] = field(init=False)
+    absorbing: tuple[LiveRule, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        live = tuple((at, each) for at, each in enumerate(self.entries) if isinstance(each, LiveRule))
+        quiet = tuple(each.passed if isinstance(each, LiveRule) else each for each in self.entries)
+        object.__setattr__(self, "live", live)
+        object.__setattr__(self, "quiet", quiet)
+        object.__setattr__(self, "absorbing", tuple(each for _, each in live if each.rule.absorbs))
 
     @property
     def rules(self) -> tuple[LiveRule, ...]:

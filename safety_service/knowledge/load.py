@@ -518,10 +518,7 @@ class _Rules:
             conditions += [Condition(each.when, applies) for each in clauses]
             entries.append(self._live_rule(parsed, subject, applies, clauses, first))
         answer, source = generate(conditions, subject or "any order")
-        quiet = tuple(each if isinstance(each, Check) else each.passed for each in entries)
-        live = tuple((i, each) for i, each in enumerate(entries) if isinstance(each, LiveRule))
-        absorbing = tuple(rule for _, rule in live if rule.rule.absorbs)
-        return Program(subject, answer, source, tuple(entries), quiet, live, absorbing)
+        return Program(subject, answer, source, tuple(entries))
 
     def _live_rule(
         self, parsed: _ParsedRule, subject: str, applies: Tree | None, clauses: list[LiveClause], first: int

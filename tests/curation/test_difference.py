@@ -36,6 +36,7 @@ def test_every_change_in_words_and_nothing_else(sections: dict[str, tuple[str, .
         "duration.course, which speaks by it: its version is still 1",
         "duration.episode, which speaks by it: its version is still 1",
         "hepatic.mild_start_mg of cyclobenzaprine-ir: 5 mg -> 7.5 mg",
+        "dose.start, which speaks by it: its version is still 1",
         "hepatic.start-dose, which speaks by it: its version is still 1",
     )
     assert sections["Severities"] == ("duration.max_days of cyclobenzaprine-er: HIGH -> MODERATE",)

@@ -15,7 +15,7 @@ from safety_service.rules.parse import parse
 
 def reason(bench: Workbench, mutant: Mutant, given: str = "", checked: str = "meaning") -> str:
     entry = Equivalent.model_validate({"mutants": (str(mutant),), "why": "made", "checked": checked})
-    tree = parse(given, rule_names(bench.knowledge)) if given else None
+    tree = (parse(given, rule_names(bench.knowledge)),) if given else ()
     changes = bench.changes(mutant.written, mutant.concerned, mutant.limits)
     return refuted(bench, mutant, changes, Proof(entry, tree, Place("made", 1)))
 

@@ -62,7 +62,7 @@ def test_what_made_a_rule_fire(knowledge: Knowledge, cases: tuple[Case, ...]) ->
 
 
 def test_what_is_missing_is_told_with_what_to_send(knowledge: Knowledge, cases: tuple[Case, ...]) -> None:
-    text = explained(knowledge, named(cases, "dose not sent", "cyclobenzaprine"))
+    text = explained(knowledge, next(case for case in cases if case.name == "dose not sent" and case.file == "hepatic"))
     assert "single_dose_mg not known" in text
     assert "OPEN hepatic.start-dose Needs single_dose_mg:" in text
     assert "send prescription.dose_quantity" in text
@@ -76,7 +76,7 @@ def test_one_of_a_set_and_never(knowledge: Knowledge, cases: tuple[Case, ...]) -
 
 
 def test_every_answer_of_every_case_is_explained(knowledge: Knowledge, cases: tuple[Case, ...]) -> None:
-    for case in cases[::40]:
+    for case in cases[::60]:
         lines = plain(case_text(knowledge, case))
         text = " ".join(lines.split())
         decision = check(knowledge, case.request)

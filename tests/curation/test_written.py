@@ -68,7 +68,8 @@ def test_loaded_rules_that_do_not_follow_from_their_text_are_refused(knowledge: 
     line = next(iter(knowledge.lines.values()))
     at, live = line.program.live[0]
     wrong = replace(live, clauses=(replace(live.clauses[0], when=OneOf("falls", 2)), *live.clauses[1:]))
-    program = replace(line.program, live=((at, wrong), *line.program.live[1:]))
+    entries = (*line.program.entries[:at], wrong, *line.program.entries[at + 1 :])
+    program = replace(line.program, entries=entries)
     with pytest.raises(UnlikeWrittenError, match=live.rule.id):
         written_rules(with_programs(knowledge, {ProgramKey(line.id): program}))
 

@@ -87,18 +87,16 @@ def test_as_the_files_would_say(
 
 
 def test_what_a_change_touches_is_what_it_changes(bench: Workbench, places: Places) -> None:
-    """No case outside of what was found touched may be decided otherwise."""
+    """No order of a relaxant outside of what was found touched may be decided otherwise."""
+    orders = {each.at for each in bench.recording.asked if each.program.line and not each.program.partner}
     tried = 0
-    for wrong in list(mutants(bench, places))[::97]:
+    for wrong in list(mutants(bench, places))[::173]:
         if wrong.besides is None:
             changes = bench.changes(wrong.written, wrong.concerned, wrong.limits)
             here = made_wrong(bench, wrong, changes)
             touched = {asked.at for change in changes for asked in bench.touched(change)}
             tried += 1
-            for at, case in enumerate(bench.recording.cases):
-                if at not in touched:
-                    assert answers(check(here, case.request)) == answers(bench.recording.decisions[at]), (
-                        wrong,
-                        case.id,
-                    )
+            for at in sorted(orders - touched)[::3]:
+                case = bench.recording.cases[at]
+                assert answers(check(here, case.request)) == answers(bench.recording.decisions[at]), (wrong, case.id)
     assert tried > 5
