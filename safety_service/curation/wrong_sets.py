@@ -38,27 +38,28 @@ class WrongSet(NamedTuple):
 
 def wrong_sets(bench: Workbench) -> Iterator[WrongSet]:
     """Every value set without each of its rows, and with each set it could be mistaken for in its place."""
-    knowledge = bench.knowledge
     index = _cases_by_look_up(bench)
-    drugs, conditions = knowledge.medication_sets, knowledge.condition_sets
+    drugs, conditions = bench.knowledge.medication_sets, bench.knowledge.condition_sets
     for at, drug_set in enumerate(drugs):
+        own = drug_classes((drug_set,))
         for change, where, wrong_drugs in _wrong(drug_set, drugs):
-            drug_bits = drug_classes((*drugs[:at], wrong_drugs, *drugs[at + 1 :]))
-            cases = _looking_up(index, knowledge.drugs, drug_bits)
-            yield WrongSet(drug_set.id, change, where, partial(_with_drugs, drug_bits), cases)
+            cases = _looking_up(index, own, drug_classes((wrong_drugs,)))
+            put_in = partial(_with_drugs, (*drugs[:at], wrong_drugs, *drugs[at + 1 :]))
+            yield WrongSet(drug_set.id, change, where, put_in, cases)
     for at, condition_set in enumerate(conditions):
+        own_codes = condition_classes((condition_set,))
         for change, where, wrong_conditions in _wrong(condition_set, conditions):
-            condition_bits = condition_classes((*conditions[:at], wrong_conditions, *conditions[at + 1 :]))
-            cases = _looking_up(index, knowledge.conditions, condition_bits)
-            yield WrongSet(condition_set.id, change, where, partial(_with_conditions, condition_bits), cases)
+            cases = _looking_up(index, own_codes, condition_classes((wrong_conditions,)))
+            put_in = partial(_with_conditions, (*conditions[:at], wrong_conditions, *conditions[at + 1 :]))
+            yield WrongSet(condition_set.id, change, where, put_in, cases)
 
 
-def _with_drugs(drugs: DrugClasses, knowledge: Knowledge) -> Knowledge:
-    return replace(knowledge, drugs=drugs)
+def _with_drugs(drugs: tuple[MedicationSet, ...], knowledge: Knowledge) -> Knowledge:
+    return replace(knowledge, drugs=drug_classes(drugs))
 
 
-def _with_conditions(conditions: ConditionClasses, knowledge: Knowledge) -> Knowledge:
-    return replace(knowledge, conditions=conditions)
+def _with_conditions(conditions: tuple[ConditionSet, ...], knowledge: Knowledge) -> Knowledge:
+    return replace(knowledge, conditions=condition_classes(conditions))
 
 
 def _wrong(own: S, among: Sequence[S]) -> Iterator[tuple[str, tuple[str | int, ...], S]]:

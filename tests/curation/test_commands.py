@@ -1,7 +1,7 @@
 """The commands: what they print where, and what they end with."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,11 +9,25 @@ from typer.testing import CliRunner, Result
 
 from safety_service.cases import CASES
 from safety_service.cli import app
-from safety_service.knowledge.load import RULES_DATA
+from safety_service.curation.altered import Workbench
+from safety_service.curation.mutate import Mutant, of_rules, stepped_limits
+from safety_service.curation.places import Places
+from safety_service.knowledge.knowledge import Knowledge
+from safety_service.knowledge.load import RULES_DATA, load_knowledge
 
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["knowledge", *arguments], env={"COLUMNS": "100"})
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The knowledge that is installed need not be read again for each command."""
+
+    def load(root: Path) -> Knowledge:
+        return knowledge if root == RULES_DATA else load_knowledge(root)
+
+    monkeypatch.setattr("safety_service.curation.commands.load_knowledge", load)
 
 
 @pytest.fixture
@@ -44,7 +58,6 @@ def test_a_case_that_is_not_understood_ends_with_1(few: Path) -> None:
 
 
 def test_coverage_ends_with_1_when_something_is_not_reached(few: Path) -> None:
-    assert run("coverage", "--brief").exit_code == 0
     result = run("coverage", "--cases", str(few))
     assert result.exit_code == 1
     assert "rules/sedation.yaml:" in result.stdout
@@ -59,8 +72,10 @@ def test_cases_that_do_not_hold_never_count(few: Path) -> None:
 
 
 def test_mutate_ends_with_1_when_something_survives(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("safety_service.curation.mutate.of_value_sets", lambda *_: iter(()))
-    monkeypatch.setattr("safety_service.curation.mutate.of_limits", lambda *_: iter(()))
+    def of_one_rule(bench: Workbench, places: Places) -> Iterator[Mutant]:
+        return (each for each in of_rules(bench, places, stepped_limits(bench)) if each.of == "sedation.alcohol")
+
+    monkeypatch.setattr("safety_service.curation.mutate.mutants", of_one_rule)
     result = run("mutate", "--cases", str(few), "--brief")
     assert result.exit_code == 1
     assert "survived: sedation.alcohol, clause 1" in result.stdout
@@ -76,15 +91,16 @@ def test_explain(few: Path) -> None:
 
 def test_diff(edited: Callable[..., Path], tmp_path: Path) -> None:
     root = edited(("medications/cyclobenzaprine-ir.yaml", "    value: 5\n", "    value: 7.5\n"))
-    result = run("diff", str(RULES_DATA), str(root))
+    old = edited(name="old")
+    result = run("diff", str(old), str(root))
     assert result.exit_code == 0
     assert "hepatic.mild_start_mg of cyclobenzaprine-ir: 5 mg -> 7.5 mg" in result.stdout
     assert "cases are answered otherwise" in result.stdout
     (root / "policy.yaml").write_text("id: broken\n")
-    result = run("diff", str(RULES_DATA), str(root))
+    result = run("diff", str(old), str(root))
     assert result.exit_code == 1
     assert "policy.yaml:1: version: Field required" in result.stderr
-    assert run("diff", str(RULES_DATA), str(tmp_path / "nowhere")).exit_code == 2
+    assert run("diff", str(old), str(tmp_path / "nowhere")).exit_code == 2
 
 
 def test_export(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from safety_service.cases import Case
 from safety_service.curation.altered import Workbench
 from safety_service.curation.equivalent import Equivalent, Proof
-from safety_service.curation.mutate import Mutant, Verdict, attempt, mutants, of_rules, stepped_limits
+from safety_service.curation.mutate import Mutant, Verdict, attempt, of_rules, stepped_limits
 from safety_service.curation.places import Place, Places
 from safety_service.curation.recording import record
 from safety_service.curation.survivors import Survivors, survivors, survivors_text
@@ -84,11 +84,6 @@ def test_places_and_kinds_of_mutants(every_mutant: dict[str, Mutant]) -> None:
     assert all(each.place.line > 1 or each.kind == "value set" for each in found)
     assert every_mutant[f"{START}, clause 1: clause dropped"].place.file == "rules/hepatic.yaml"
     assert every_mutant["opioid: oxycodone dropped from ingredients"].place.file == "value_sets/opioid.yaml"
-
-
-def test_every_mutant_has_a_name_of_its_own(bench: Workbench, places: Places, every_mutant: dict[str, Mutant]) -> None:
-    """A name is all that a proof is held by."""
-    assert len(list(mutants(bench, places))) == len(every_mutant)
 
 
 # --- the whole run -----------------------------------------------------------------------------------------------
