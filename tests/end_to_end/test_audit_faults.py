@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -76,16 +75,17 @@ def test_killed_at_any_moment_it_comes_to_the_same(records: Path, tmp_path: Path
     assert not list(out.rglob(".*.partial"))
 
 
+# A process that limits itself: setting it between fork and exec would run in a copy of this one, threads and all.
+LIMITED = "import resource as r, runpy, sys; r.setrlimit(r.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)"
+LIMITED += "; runpy.run_module('safety_service', run_name='__main__', alter_sys=True)"
+
+
 def command(source: Path, out: Path, most_bytes: int | None = None) -> subprocess.CompletedProcess[str]:
     """The command, with files of at most `most_bytes`: what a full disk does, without filling one."""
-
-    def limit() -> None:
-        if most_bytes is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-
+    started = ["-m", "safety_service"] if most_bytes is None else ["-c", LIMITED, str(most_bytes)]
     return subprocess.run(
-        [sys.executable, "-m", "safety_service", "audit", str(source), "--out", str(out)],
-        capture_output=True, text=True, timeout=100, preexec_fn=limit, check=False,
+        [sys.executable, *started, "audit", str(source), "--out", str(out)],
+        capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
 
 
