@@ -41,6 +41,7 @@ from safety_service.server.serve import CannotServeError, run
 from safety_service.server.settings import Settings
 from safety_service.simulate import as_data
 from safety_service.simulate import simulate as compare
+from safety_service.supervisor.supervise import supervise
 
 S = TypeVar("S", bound=BaseSettings)
 
@@ -214,9 +215,15 @@ def simulate(
 @app.command()
 @flags_of(Settings)
 def serve(**given: object) -> None:
-    """Serve until SIGTERM or Ctrl-C, then let running calls end. Flags win over environment variables."""
+    """Serve until SIGTERM or Ctrl-C, then let running calls end. SIGHUP reads knowledge, policy and site codes anew;
+    SIGUSR2 replaces the workers one after the other. Flags win over environment variables.
+    """
+    settings = _settings(given)
     try:
-        run(_settings(given))
+        if settings.workers > 1:
+            supervise(settings)
+        else:
+            run(settings)
     except (CannotServeError, KnowledgeError) as error:
         _alarm(str(error))
         raise typer.Exit(Exit.FAILED) from None

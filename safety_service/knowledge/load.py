@@ -261,16 +261,26 @@ def _names(files: _Files, site_codes_file: Path | None) -> tuple[DrugNames, byte
         return names, None
 
 
-def _digest(root: Path, site_codes: bytes | None) -> str:
-    """SHA-256 over every file that speaks, in the order of their names, then the codes of a site if there are any.
+def speaking_files(root: Path) -> list[str]:
+    """The names of the files that knowledge rests on, relative to `root`, in order. Cases and programs do not speak."""
+    names = [(path, path.relative_to(root).as_posix()) for path in sorted(root.rglob("*"))]
+    return [
+        name
+        for path, name in names
+        if path.is_file() and path.suffix in {".yaml", ".tsv", ".gz"} and not name.startswith(("cases/", "examples/"))
+    ]
 
-    Cases, examples and programs do not speak.
-    """
+
+def digest_of(root: Path) -> str:
+    """SHA-256 over every file that speaks, in the order of their names."""
+    return _digest(root, None)
+
+
+def _digest(root: Path, site_codes: bytes | None) -> str:
+    """SHA-256 over every file that speaks, in the order of their names, then the codes of a site if there are any."""
     total = hashlib.sha256()
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if path.is_file() and path.suffix in {".yaml", ".tsv", ".gz"} and not name.startswith(("cases/", "examples/")):
-            total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for name in speaking_files(root):
+        total.update(f"{name}\0{hashlib.sha256((root / name).read_bytes()).hexdigest()}\n".encode())
     if site_codes is not None:
         total.update(f"site codes\0{hashlib.sha256(site_codes).hexdigest()}\n".encode())
     return total.hexdigest()

@@ -9,9 +9,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import select
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any, Protocol, TextIO
 
@@ -71,14 +73,29 @@ class _Lines:
                 lines.append(_json(None, "", {"event": "lines_left_out", "level": "warning", "count": self._left_out}))
                 self._left_out = 0
             with contextlib.suppress(OSError, ValueError):
-                self._stream.write("".join([f"{line}\n" for line in lines if line is not None]))
-                self._stream.flush()
+                for each in _together([f"{line}\n" for line in lines if line is not None]):
+                    self._stream.write(each)
+                    self._stream.flush()
             if more:
                 time.sleep(GATHER_SECONDS)
 
 
-def open_log(level: str, style: str, stream: TextIO | None = None) -> Log:
-    """A log on `stream` (standard output by default), as JSON lines or for people."""
+def _together(lines: list[str]) -> Iterator[str]:
+    """Lines joined to what a pipe takes in one piece, so that those of several processes do not mix."""
+    joined: list[str] = []
+    room = select.PIPE_BUF
+    for line in lines:
+        size = len(line.encode())
+        if joined and size > room:
+            yield "".join(joined)
+            joined, room = [], select.PIPE_BUF
+        joined.append(line)
+        room -= size
+    yield "".join(joined)
+
+
+def open_log(level: str, style: str, stream: TextIO | None = None, **always: Any) -> Log:
+    """A log on `stream` (standard output by default), as JSON lines or for people; `always` is told in every line."""
     to = sys.stdout if stream is None else stream
     renderer = _json if style == "json" else structlog.dev.ConsoleRenderer(colors=to.isatty())
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
@@ -91,7 +108,7 @@ def open_log(level: str, style: str, stream: TextIO | None = None) -> Log:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         cache_logger_on_first_use=True,
-    ).bind()
+    ).bind(**always)
     return log
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import threading
 import time
@@ -19,10 +18,14 @@ from safety_service import __version__
 from safety_service.engine.check import check
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.load import RULES_DATA, load_knowledge
+from safety_service.knowledge.read import KnowledgeError
 from safety_service.server.access_log import Log, log_fault, open_log
+from safety_service.server.admin import CannotAdministerError, open_admin
 from safety_service.server.encode_fast import FastEncoder
 from safety_service.server.handlers import Desk, Engine
+from safety_service.server.in_use import InUse, Standing
 from safety_service.server.knowledge_handlers import open_library
+from safety_service.server.reload import Watch, files_of, forget, read_files, reload, unreadable
 from safety_service.server.settings import Settings
 from safety_service.server.transport import CHECKS, KNOWLEDGE, Gate, OpenStreams, services
 
@@ -66,6 +69,15 @@ class Serving:
                 self.server.stop(0)
 
 
+def _knowledge(settings: Settings) -> Knowledge:
+    if settings.knowledge_key is None:
+        return load_knowledge(settings.knowledge_dir or RULES_DATA, settings.policy_file, settings.site_codes)
+    try:
+        return read_files(files_of(settings))
+    except OSError as error:
+        raise KnowledgeError([unreadable(error)]) from None
+
+
 def _wait(seconds: float, hurried: Callable[[], bool]) -> None:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0 and not hurried():
@@ -73,14 +85,23 @@ def _wait(seconds: float, hurried: Callable[[], bool]) -> None:
 
 
 def start(
-    settings: Settings, knowledge: Knowledge | None = None, log: Log | None = None, engine: Engine = check
+    settings: Settings,
+    knowledge: Knowledge | None = None,
+    log: Log | None = None,
+    engine: Engine = check,
+    *,
+    shared: bool = False,
 ) -> Serving:
-    """Serve. Raises KnowledgeError when the knowledge is refused, CannotServeError when the address is."""
+    """Serve; `shared`: on a port that other processes serve on too.
+
+    Raises KnowledgeError when the knowledge is refused, CannotServeError when the address is.
+    """
     began = time.perf_counter()
     log = open_log(settings.log_level, settings.log_format) if log is None else log
     if knowledge is None:
-        knowledge = load_knowledge(settings.knowledge_dir or RULES_DATA, settings.policy_file, settings.site_codes)
+        knowledge = _knowledge(settings)
     pool = ThreadPoolExecutor(settings.threads, "check")
+    batch_pool = ThreadPoolExecutor(settings.batch_threads, "batch")
     stream_pool = ThreadPoolExecutor(settings.max_streams + SPARE_STREAM_THREADS, "stream")
     desk = Desk(
         knowledge=knowledge,
@@ -90,25 +111,27 @@ def start(
         report=lambda fault: log_fault(log, fault),
     )
     gate = Gate(
-        desk=desk,
+        in_use=InUse(Standing(desk, open_library(knowledge, settings.key))),
         log=log,
         pool=pool,
+        batch_pool=batch_pool,
         stream_pool=stream_pool,
         streams=OpenStreams(settings.max_streams),
         stopping=threading.Event(),
         max_waiting=settings.max_waiting,
+        max_waiting_batches=settings.max_waiting_batches,
         deadline_floor=settings.deadline_floor_ms / 1000,
     )
     server = grpc.server(
         pool,
         options=(
-            # A second server on the same port must fail, not share the calls.
-            ("grpc.so_reuseport", 0),
+            # Unless they belong together, a second server on the same port must fail, not share the calls.
+            ("grpc.so_reuseport", int(shared)),
             ("grpc.max_receive_message_length", settings.max_receive_bytes),
         ),
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
     )
-    for name, methods in services(gate, open_library(knowledge, settings.key)).items():
+    for name, methods in services(gate).items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
         server.add_registered_method_handlers(name, methods)
     names = [CHECKS, KNOWLEDGE, health.SERVICE_NAME]
@@ -138,20 +161,33 @@ def start(
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once. Errors as `start`."""
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once. SIGHUP, or a changed file where they are
+    watched, reads the knowledge anew. Errors as `start`.
+    """
     asked: list[int] = []
+    reread: list[int] = []
 
-    def stop(signal_number: int, frame: FrameType | None) -> None:
-        asked.append(signal_number)  # nothing that takes a lock: the main thread may be holding it
+    def hear(signal_number: int, frame: FrameType | None) -> None:
+        # nothing that takes a lock: the main thread may be holding it
+        (reread if signal_number == signal.SIGHUP else asked).append(signal_number)
 
     # Before anyone can know that it serves: a signal that comes at once must drain too.
-    for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, stop)
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, hear)
+    files = files_of(settings)
+    watch = Watch(files, settings.watch_seconds)
     serving = start(settings)
-    # What is loaded lives as long as the process: the garbage collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()
+    if settings.admin_listen:
+        try:
+            serving.log.info("admin", address=open_admin(settings.admin_listen, serving.health)[1])
+        except CannotAdministerError as error:
+            serving.server.stop(0)
+            raise CannotServeError(str(error)) from None
+    forget()  # what is loaded lives as long as the process
     while not asked:  # looked at again and again, since a signal just before a wait does not end the wait
+        if reread or watch.changed():
+            reread.clear()
+            reload(serving.gate.in_use, files, serving.log)
         time.sleep(LOOK_SECONDS)
     serving.drain(lambda: len(asked) > 1)
     serving.log.info("stopped")

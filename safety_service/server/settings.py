@@ -19,6 +19,15 @@ class Settings(BaseSettings):
     listen: Annotated[
         str, Field(min_length=1, description="Address and port to serve on; port 0 takes a free one, which is logged.")
     ] = "127.0.0.1:50551"
+    workers: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=256,
+            description="Processes that answer on the same port, each pinned to a core. With more than one, a "
+            "supervisor starts, replaces and stops them.",
+        ),
+    ] = 1
     threads: Annotated[
         int, Field(ge=1, le=64, description="Threads that answer checks. More do not make the work of one core faster.")
     ] = 4
@@ -28,6 +37,12 @@ class Settings(BaseSettings):
     max_waiting: Annotated[
         int, Field(ge=1, le=100_000, description="Calls that may wait for a thread; more are answered OVERLOADED.")
     ] = 256
+    batch_threads: Annotated[
+        int, Field(ge=1, le=16, description="Threads that answer batches, which give way to single checks.")
+    ] = 1
+    max_waiting_batches: Annotated[
+        int, Field(ge=1, le=1024, description="Batches that may wait for a thread; more are answered OVERLOADED.")
+    ] = 16
     max_concurrent_rpcs: Annotated[
         int, Field(ge=2, le=1_000_000, description="Calls of any kind at once; more are refused by the transport.")
     ] = 1024
@@ -52,6 +67,19 @@ class Settings(BaseSettings):
     deadline_floor_ms: Annotated[
         int, Field(ge=0, le=60_000, description="A call with no more time left than this is not begun.")
     ] = 0
+    recycle_calls: Annotated[
+        int, Field(ge=0, le=10**12, description="A worker is replaced after so many calls; 0: never.")
+    ] = 0
+    recycle_mb: Annotated[
+        int, Field(ge=0, le=10**6, description="A worker is replaced above so many MB of memory; 0: never.")
+    ] = 0
+    admin_listen: Annotated[
+        str,
+        Field(
+            description="Address of a second port, for operators only: health of the whole, reflection, channelz. "
+            "Without it there is none."
+        ),
+    ] = ""
     reflection: Annotated[bool, Field(description="Let clients ask for the contract.")] = True
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged; calls are info.")
@@ -74,6 +102,23 @@ class Settings(BaseSettings):
         Path | None,
         Field(description="CSV of drug codes of your site, NDC for one: columns system, code, and rxcui or name."),
     ] = None
+
+    knowledge_key: Annotated[
+        Path | None,
+        Field(
+            description="Public ed25519 key (PEM). Knowledge is used only if its folder was signed with the private "
+            "one: see knowledge sign."
+        ),
+    ] = None
+    watch_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=3600,
+            description="Look so often whether knowledge, policy or site codes have changed, and use what stands still "
+            "for one more look; 0: only on SIGHUP.",
+        ),
+    ] = 0.0
 
     @field_validator("fingerprint_key")
     @classmethod

@@ -27,15 +27,18 @@ from safety_service.server.errors import (
     refusal,
     too_large,
 )
-from safety_service.server.handlers import Desk, Tally, guarded
+from safety_service.server.handlers import Tally, guarded
+from safety_service.server.in_use import InUse, Standing
 from safety_service.server.knowledge_handlers import METHODS, Library
 
 CHECKS = "medsafety.v1.MedicationSafetyService"
 KNOWLEDGE = "medsafety.v1.KnowledgeService"
 RETRY_MS = 250
+PUSHBACK_MS = 350  # a refused call comes back when this server's connections have been told to go
+GIVE_WAY_SECONDS = 0.0002  # between two items of a batch while single checks wait for the interpreter
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
-Answer = Callable[[bytes, Tally, grpc.ServicerContext], bytes]
+Answer = Callable[[Standing, bytes, Tally, grpc.ServicerContext], bytes]
 
 _CODE_NAMES: dict[int, str] = {number: name for name, number in code_pb2.Code.items()}
 
@@ -98,35 +101,44 @@ class OpenStreams:
 class Gate:
     """What stands before every handler. Times are in seconds."""
 
-    desk: Desk
+    in_use: InUse
     log: Log
     pool: ThreadPoolExecutor
+    batch_pool: ThreadPoolExecutor
     stream_pool: ThreadPoolExecutor
     streams: OpenStreams
     stopping: threading.Event
     max_waiting: int
+    max_waiting_batches: int
     deadline_floor: float
     running: set[int] = field(default_factory=set)  # one number for each unary call in a handler
+    running_batches: set[int] = field(default_factory=set)
+    begun: Begun = field(default_factory=lambda: Begun())
 
-    def unary(self, method: str, answer: Answer) -> Handler:
-        """A method with one request and one answer."""
+    def unary(self, method: str, answer: Answer, *, batch: bool = False) -> Handler:
+        """A method with one request and one answer. Batches have threads of their own."""
+        in_handler = self.running_batches if batch else self.running
 
         def serve(data: bytes, context: grpc.ServicerContext) -> bytes:
             began = time.perf_counter_ns()
             tally = Tally()
             running = id(tally)
-            self.running.add(running)
+            in_handler.add(running)
+            self.begun.calls += 1
+            standing = self.in_use.now  # once: a call is answered from one knowledge
             try:
-                self._admit(context)
-                answered = answer(data, tally, context)
+                self._admit(context, batch)
+                answered = answer(standing, data, tally, context)
             except RefusedError as refused:
-                self._log(method, refused.status.code, began, len(data), 0, tally)
+                self._log(method, refused.status.code, began, len(data), 0, tally, standing)
                 _abort(context, refused)
             finally:
-                self.running.discard(running)
-            self._log(method, code_pb2.OK, began, len(data), len(answered), tally)
+                in_handler.discard(running)
+            self._log(method, code_pb2.OK, began, len(data), len(answered), tally, standing)
             return answered
 
+        if batch:
+            serve.experimental_thread_pool = self.batch_pool  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(serve)
 
     def stream(self, method: str) -> Handler:
@@ -136,6 +148,7 @@ class Gate:
             began = time.perf_counter_ns()
             tally = Tally()
             size = _Size()
+            self.begun.calls += 1
             code: int = code_pb2.CANCELLED  # unless told otherwise below: the client went away
             try:
                 yield from self._answers(sent, context, tally, size)
@@ -144,7 +157,7 @@ class Gate:
                 code = refused.status.code
                 _abort(context, refused)
             finally:
-                self._log(method, code, began, size.received, size.sent, tally)
+                self._log(method, code, began, size.received, size.sent, tally, self.in_use.now)
 
         # Not the threads of the unary calls: an idle stream keeps its own.
         serve.experimental_thread_pool = self.stream_pool  # type: ignore[attr-defined]
@@ -157,18 +170,22 @@ class Gate:
             self._has_time(context)
             if not context.is_active():
                 raise cancelled()
+            if self.running:
+                time.sleep(GIVE_WAY_SECONDS)
 
         return ask
 
     def idle(self) -> bool:
         """Whether no check and no question about the knowledge is running or waiting."""
-        return not self.running and self.pool._work_queue.empty() and not self.streams.count()
+        waiting = self.pool._work_queue.qsize() + self.batch_pool._work_queue.qsize()
+        return not (waiting or self.running or self.running_batches or self.streams.count())
 
-    def _admit(self, context: grpc.ServicerContext) -> None:
+    def _admit(self, context: grpc.ServicerContext, batch: bool) -> None:
         if self.stopping.is_set():
             raise draining()
         self._has_time(context)
-        if self.pool._work_queue.qsize() > self.max_waiting:
+        pool, most = (self.batch_pool, self.max_waiting_batches) if batch else (self.pool, self.max_waiting)
+        if pool._work_queue.qsize() > most:
             raise refusal(Reason.OVERLOADED, "too many calls are waiting", retry_ms=RETRY_MS)
 
     def _has_time(self, context: grpc.ServicerContext) -> None:
@@ -192,7 +209,7 @@ class Gate:
                     raise draining()
                 assert isinstance(data, bytes)
                 self._has_time(context)
-                answer = handlers.check_stream_item(self.desk, data, tally)
+                answer = handlers.check_stream_item(self.in_use.now.desk, data, tally)
                 size.received += len(data)
                 size.sent += len(answer)
                 yield answer
@@ -201,10 +218,19 @@ class Gate:
             self.streams.close(read)
             room.release()
 
-    def _log(self, method: str, code: int, began: int, received: int, sent: int, tally: Tally) -> None:
+    def _log(
+        self, method: str, code: int, began: int, received: int, sent: int, tally: Tally, standing: Standing
+    ) -> None:
         spent = (time.perf_counter_ns() - began) // 1000
-        digest = self.desk.knowledge.digest
+        digest = standing.knowledge.digest
         log_call(self.log, method, _CODE_NAMES[code], spent, received, sent, tally, digest)
+
+
+@dataclass(slots=True)
+class Begun:
+    """How many calls there have been, a stream counted once; give or take a few that came at the same moment."""
+
+    calls: int = 0
 
 
 @dataclass(slots=True)
@@ -226,22 +252,36 @@ def _read_ahead(sent: Iterator[bytes], read: Messages, room: threading.Semaphore
 
 
 def _abort(context: grpc.ServicerContext, refused: RefusedError) -> NoReturn:
-    context.abort_with_status(rpc_status.to_status(refused.status))
+    status = rpc_status.to_status(refused.status)
+    if refused.status.code == code_pb2.UNAVAILABLE:
+        status = _RetryLater(status.code, status.details, (*status.trailing_metadata, *_PUSHBACK))
+    context.abort_with_status(status)
 
 
-def services(gate: Gate, library: Library) -> dict[str, dict[str, Handler]]:
+_PUSHBACK = (("grpc-retry-pushback-ms", str(PUSHBACK_MS)),)
+
+
+@dataclass(frozen=True, slots=True)
+class _RetryLater(grpc.Status):
+    """A status that also tells a client's retries when to come back."""
+
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
+
+
+def services(gate: Gate) -> dict[str, dict[str, Handler]]:
     """The methods of both services, by the names of the contract."""
-    desk = gate.desk
 
-    def check(data: bytes, tally: Tally, _: grpc.ServicerContext) -> bytes:
-        return handlers.check_prescription(desk, data, tally)
+    def check(standing: Standing, data: bytes, tally: Tally, _: grpc.ServicerContext) -> bytes:
+        return handlers.check_prescription(standing.desk, data, tally)
 
-    def batch(data: bytes, tally: Tally, context: grpc.ServicerContext) -> bytes:
-        return handlers.check_batch(desk, data, tally, gate.may_go_on(context))
+    def batch(standing: Standing, data: bytes, tally: Tally, context: grpc.ServicerContext) -> bytes:
+        return handlers.check_batch(standing.desk, data, tally, gate.may_go_on(context))
 
     def shows(method: Callable[[Library, bytes], Message]) -> Answer:
-        def show(data: bytes, _: Tally, __: grpc.ServicerContext) -> bytes:
-            answer = guarded(desk, lambda: method(library, data)).SerializeToString()
+        def show(standing: Standing, data: bytes, _: Tally, __: grpc.ServicerContext) -> bytes:
+            answer = guarded(standing.desk, lambda: method(standing.library, data)).SerializeToString()
             if len(answer) > limits.ANSWER_BYTES.value:
                 raise too_large("the answer", len(answer), limits.ANSWER_BYTES.value)
             return answer
@@ -251,7 +291,7 @@ def services(gate: Gate, library: Library) -> dict[str, dict[str, Handler]]:
     return {
         CHECKS: {
             "CheckPrescription": gate.unary("CheckPrescription", check),
-            "BatchCheckPrescriptions": gate.unary("BatchCheckPrescriptions", batch),
+            "BatchCheckPrescriptions": gate.unary("BatchCheckPrescriptions", batch, batch=True),
             "StreamCheckPrescriptions": gate.stream("StreamCheckPrescriptions"),
         },
         KNOWLEDGE: {name: gate.unary(name, shows(method)) for name, method in METHODS.items()},
