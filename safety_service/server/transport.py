@@ -18,7 +18,9 @@ from grpc_status import rpc_status
 
 from safety_service.server import handlers, limits
 from safety_service.server.access_log import Log, log_call
+from safety_service.server.doors import Doors
 from safety_service.server.errors import (
+    CODE_NAMES,
     Reason,
     RefusedError,
     cancelled,
@@ -29,15 +31,15 @@ from safety_service.server.errors import (
 )
 from safety_service.server.handlers import Desk, Tally, guarded
 from safety_service.server.knowledge_handlers import METHODS, Library
+from safety_service.server.reading import Reading
 
 CHECKS = "medsafety.v1.MedicationSafetyService"
 KNOWLEDGE = "medsafety.v1.KnowledgeService"
 RETRY_MS = 250
+PACE_SECONDS = 0.25  # between two looks whether a stream that has to wait is still wanted
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 Answer = Callable[[bytes, Tally, grpc.ServicerContext], bytes]
-
-_CODE_NAMES: dict[int, str] = {number: name for name, number in code_pb2.Code.items()}
 
 
 class Mark(Enum):
@@ -106,18 +108,23 @@ class Gate:
     stopping: threading.Event
     max_waiting: int
     deadline_floor: float
+    doors: Doors
+    reading: Reading
     running: set[int] = field(default_factory=set)  # one number for each unary call in a handler
 
-    def unary(self, method: str, answer: Answer) -> Handler:
+    def unary(self, service: str, method: str, answer: Answer) -> Handler:
         """A method with one request and one answer."""
+        path = f"/{service}/{method}"
 
-        def serve(data: bytes, context: grpc.ServicerContext) -> bytes:
+        def serve(sent: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             began = time.perf_counter_ns()
             tally = Tally()
+            data = b""
             running = id(tally)
             self.running.add(running)
             try:
-                self._admit(context)
+                self._admit(path, context, tally)
+                data = self.reading.one(sent, context)
                 answered = answer(data, tally, context)
             except RefusedError as refused:
                 self._log(method, refused.status.code, began, len(data), 0, tally)
@@ -127,10 +134,12 @@ class Gate:
             self._log(method, code_pb2.OK, began, len(data), len(answered), tally)
             return answered
 
-        return grpc.unary_unary_rpc_method_handler(serve)
+        # On the wire the same as one request; but nothing is read of who may not call, and reading has an end.
+        return grpc.stream_unary_rpc_method_handler(serve)
 
-    def stream(self, method: str) -> Handler:
+    def stream(self, service: str, method: str) -> Handler:
         """StreamCheckPrescriptions."""
+        path = f"/{service}/{method}"
 
         def serve(sent: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
             began = time.perf_counter_ns()
@@ -138,6 +147,7 @@ class Gate:
             size = _Size()
             code: int = code_pb2.CANCELLED  # unless told otherwise below: the client went away
             try:
+                tally.caller = self.doors.admit(path, context).name
                 yield from self._answers(sent, context, tally, size)
                 code = code_pb2.OK
             except RefusedError as refused:
@@ -164,16 +174,25 @@ class Gate:
         """Whether no check and no question about the knowledge is running or waiting."""
         return not self.running and self.pool._work_queue.empty() and not self.streams.count()
 
-    def _admit(self, context: grpc.ServicerContext) -> None:
+    def _admit(self, path: str, context: grpc.ServicerContext, tally: Tally) -> None:
         if self.stopping.is_set():
             raise draining()
         self._has_time(context)
+        caller = tally.caller = self.doors.admit(path, context).name
+        tally.charge = lambda items: self.doors.rates.owe(caller, items - 1)
         if self.pool._work_queue.qsize() > self.max_waiting:
             raise refusal(Reason.OVERLOADED, "too many calls are waiting", retry_ms=RETRY_MS)
 
     def _has_time(self, context: grpc.ServicerContext) -> None:
         if context.time_remaining() <= self.deadline_floor:
             raise deadline_exceeded()
+
+    def _pace(self, caller: str, context: grpc.ServicerContext) -> None:
+        """Wait until the caller may ask again. What has been read when the server stops is answered at once."""
+        while (wait := self.doors.rates.take(caller)) and not self.stopping.wait(min(wait, PACE_SECONDS)):
+            self._has_time(context)
+            if not context.is_active():
+                raise cancelled()
 
     def _answers(
         self, sent: Iterator[bytes], context: grpc.ServicerContext, tally: Tally, size: _Size
@@ -192,6 +211,7 @@ class Gate:
                     raise draining()
                 assert isinstance(data, bytes)
                 self._has_time(context)
+                self._pace(tally.caller, context)
                 answer = handlers.check_stream_item(self.desk, data, tally)
                 size.received += len(data)
                 size.sent += len(answer)
@@ -204,7 +224,7 @@ class Gate:
     def _log(self, method: str, code: int, began: int, received: int, sent: int, tally: Tally) -> None:
         spent = (time.perf_counter_ns() - began) // 1000
         digest = self.desk.knowledge.digest
-        log_call(self.log, method, _CODE_NAMES[code], spent, received, sent, tally, digest)
+        log_call(self.log, method, CODE_NAMES[code], spent, received, sent, tally, digest)
 
 
 @dataclass(slots=True)
@@ -250,9 +270,9 @@ def services(gate: Gate, library: Library) -> dict[str, dict[str, Handler]]:
 
     return {
         CHECKS: {
-            "CheckPrescription": gate.unary("CheckPrescription", check),
-            "BatchCheckPrescriptions": gate.unary("BatchCheckPrescriptions", batch),
-            "StreamCheckPrescriptions": gate.stream("StreamCheckPrescriptions"),
+            "CheckPrescription": gate.unary(CHECKS, "CheckPrescription", check),
+            "BatchCheckPrescriptions": gate.unary(CHECKS, "BatchCheckPrescriptions", batch),
+            "StreamCheckPrescriptions": gate.stream(CHECKS, "StreamCheckPrescriptions"),
         },
-        KNOWLEDGE: {name: gate.unary(name, shows(method)) for name, method in METHODS.items()},
+        KNOWLEDGE: {name: gate.unary(KNOWLEDGE, name, shows(method)) for name, method in METHODS.items()},
     }
