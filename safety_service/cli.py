@@ -18,8 +18,19 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 from rich.text import Text
 
-from medsafety import CheckPrescriptionRequest, ItemError, MedsafetyClient, MedsafetyError, Violation
+from medsafety import (
+    CheckPrescriptionRequest,
+    ItemError,
+    MedsafetyClient,
+    MedsafetyError,
+    Violation,
+    tls_credentials,
+)
+from medsafety import token_file as token_file_of
+from medsafety.credentials import Token
 from safety_service import __version__
+from safety_service.access.callers_file import LEAST_CHOSEN, new_key
+from safety_service.access.scopes import Scope
 from safety_service.ask import UNREACHABLE, Answer, as_result, ask_here, ask_server
 from safety_service.curation.commands import curation_app
 from safety_service.curation.sound import sound_text, unsound
@@ -115,6 +126,15 @@ def check(
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="PEM file of the authority to trust; implies --tls."),
     ] = None,
+    cert: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="PEM file of your certificate, with --key.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="PEM file of its private key; implies --tls.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="File with the token that says who you are.")
+    ] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds the server has for a single answer.")] = 2.0,
     as_json: Annotated[
         bool,
@@ -141,7 +161,7 @@ def check(
         raise typer.Exit(Exit.REFUSED) from None
     worst = Exit.ANSWERED
     try:
-        with _answers(requests, server, _credentials(tls, ca), timeout) as answers:
+        with _answers(requests, server, _credentials(tls, ca, cert, key), _token(token_file), timeout) as answers:
             for number, (request, answer) in enumerate(zip(requests, answers, strict=False), start=1):
                 place = f"request {number} of {len(requests)}" if len(requests) > 1 else ""
                 if isinstance(answer, ItemError):
@@ -227,6 +247,30 @@ def serve(**given: object) -> None:
     except (CannotServeError, KnowledgeError) as error:
         _alarm(str(error))
         raise typer.Exit(Exit.FAILED) from None
+
+
+@app.command()
+def caller_key(
+    name: Annotated[str, typer.Argument(help="Name of the caller: lower-case letters, digits, - and _.")],
+    scopes: Annotated[str, typer.Option(help="What it may do, separated by commas.")] = "check,knowledge",
+    chosen: Annotated[
+        bool, typer.Option("--chosen", help="Ask for a secret of your own; its hash is slow to try out.")
+    ] = False,
+) -> None:
+    """Make the key of a caller: the key on standard output, once; the entry for --callers-file on standard error."""
+    asked = [each.strip() for each in scopes.split(",") if each.strip()]
+    unknown = sorted(set(asked) - {each.value for each in Scope})
+    if unknown or not asked:
+        raise typer.BadParameter(f"scopes are {', '.join(each.value for each in Scope)}")
+    secret = typer.prompt("Secret, 12 characters or more", hide_input=True, err=True) if chosen else ""
+    if chosen and len(secret) < LEAST_CHOSEN:
+        raise typer.BadParameter(f"a secret has {LEAST_CHOSEN} characters or more")
+    try:
+        token, hashed = new_key(name, secret)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    typer.echo(f"  - name: {name}\n    scopes: [{', '.join(asked)}]\n    keys: ['{hashed}']", err=True)
+    typer.echo(token)
 
 
 @app.command()
@@ -421,12 +465,17 @@ def _answers(
     requests: Sequence[CheckPrescriptionRequest],
     server: str,
     credentials: grpc.ChannelCredentials | None,
+    token: Token | None,
     timeout: float,
 ) -> Iterator[Iterator[Answer]]:
     if not server:
         yield ask_here(_knowledge(), _settings({}).key, requests)
         return
-    with MedsafetyClient(server, credentials=credentials, timeout=timeout) as client:
+    try:
+        client = MedsafetyClient(server, credentials=credentials, token=token, timeout=timeout)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    with client:
         yield ask_server(client, requests)
 
 
@@ -477,10 +526,17 @@ def _loaded(data: Path, policy_file: Path | None, otherwise: Exit) -> Knowledge:
         raise typer.Exit(otherwise) from None
 
 
-def _credentials(tls: bool, ca: Path | None) -> grpc.ChannelCredentials | None:
-    if not tls and ca is None:
+def _credentials(tls: bool, ca: Path | None, cert: Path | None, key: Path | None) -> grpc.ChannelCredentials | None:
+    if not tls and ca is None and cert is None and key is None:
         return None
-    return grpc.ssl_channel_credentials(None if ca is None else ca.read_bytes())
+    try:
+        return tls_credentials(ca, cert, key)
+    except ValueError:
+        raise typer.BadParameter("--cert and --key go together") from None
+
+
+def _token(path: Path | None) -> Token | None:
+    return None if path is None else token_file_of(path)
 
 
 def _exit_of(error: MedsafetyError) -> Exit:

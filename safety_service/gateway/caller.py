@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-import jwt
-
+from safety_service.access.keys import CDS_HOOKS, Key, UnusableKeyError, read_keys
+from safety_service.access.token import TokenError, read, verified
 from safety_service.gateway.clients import Client
-from safety_service.gateway.keys import ALGORITHMS, Key, UnusableKeyError, read_keys
 from safety_service.gateway.outside import Reader, UnreadableError
 from safety_service.gateway.problems import ProblemError, refused
 
@@ -20,7 +18,6 @@ MOST_SECONDS: Final = 3_600  # from iat to exp; CDS Hooks recommends five minute
 _KEPT_SECONDS: Final = 600  # keys that were fetched
 _STALE_SECONDS: Final = 3_600  # the same, when they cannot be fetched again
 _AGAIN_SECONDS: Final = 30  # least time between two fetches of a set, whatever is asked for
-_TOKEN: Final = 16_384
 _JTI: Final = 256
 _JWKS_BYTES: Final = 65_536
 _MOST_SEEN: Final = 200_000
@@ -74,7 +71,7 @@ class KeySets:
         except UnreadableError:
             return before._replace(tried=now, keys=before.keys if now - before.fetched <= _STALE_SECONDS else ())
         try:
-            return _Held(now, now, read_keys(sent, self._allow_sandbox_key))
+            return _Held(now, now, read_keys(sent, allow_sandbox_key=self._allow_sandbox_key))
         except UnusableKeyError:
             return _Held(now, now, ())
 
@@ -123,77 +120,43 @@ class Callers:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _unauthorized("a bearer token is required")
-        header, claims = _unverified(token)
-        algorithm = header.get("alg")
-        if algorithm not in ALGORITHMS:
-            raise _unauthorized(f"alg must be {' or '.join(ALGORITHMS)}")
-        if str(header.get("typ", "")).upper() != "JWT":
-            raise _unauthorized("typ must be JWT")
-        kid = header.get("kid")
-        if not isinstance(kid, str) or not kid:
-            raise _unauthorized("kid is required")
-        iss = claims.get("iss")
-        client = self._clients.get(iss) if isinstance(iss, str) else None
-        if client is None:
-            raise _unauthorized("iss is not one that may call")
-        if "jku" in header and header["jku"] != client.jku:
-            raise _unauthorized("jku is not the one of this client")
-        for name in ("exp", "iat", "nbf"):
-            if name in claims and not _is_time(claims[name]):
-                raise _unauthorized(f"{name} must be a number")
-        key = await self._keys.key(client, kid)
-        if key.algorithm != algorithm:
-            raise _unauthorized("alg is not that of the key")
-        claims = self._verified(token, key, client, path)
+        try:
+            header, claims = read(token, CDS_HOOKS)
+            if str(header.get("typ", "")).upper() != "JWT":
+                raise TokenError("typ must be JWT")
+            kid = header.get("kid")
+            if not isinstance(kid, str) or not kid:
+                raise TokenError("kid is required")
+            iss = claims.get("iss")
+            client = self._clients.get(iss) if isinstance(iss, str) else None
+            if client is None:
+                raise TokenError("iss is not one that may call")
+            if "jku" in header and header["jku"] != client.jku:
+                raise TokenError("jku is not the one of this client")
+            key = await self._keys.key(client, kid)
+            claims = self._verified(token, header["alg"], key, client, path)
+        except TokenError as error:
+            raise _unauthorized(str(error)) from None
         self._seen.take(client.iss, claims["jti"], claims["exp"])
         if client.tenants and claims.get("tenant") not in client.tenants:
             raise refused(403, "forbidden", "the tenant may not call this service")
         return client
 
-    def _verified(self, token: str, key: Key, client: Client, path: str) -> dict[str, Any]:
+    def _verified(self, token: str, algorithm: str, key: Key, client: Client, path: str) -> dict[str, Any]:
         endpoint = self._base + path
         # Clients are known to sign feedback for the service as well as for its feedback endpoint.
-        audience = [endpoint, endpoint.removesuffix("/feedback")]
-        try:
-            claims = jwt.decode(
-                token,
-                key.key,
-                algorithms=[key.algorithm],
-                audience=audience,
-                issuer=client.iss,
-                leeway=SKEW_SECONDS,
-                options={"require": ["iss", "aud", "exp", "iat", "jti"]},
-            )
-        except jwt.MissingRequiredClaimError as error:
-            raise _unauthorized(f"{error.claim} is required") from None
-        except jwt.PyJWTError as error:
-            raise _unauthorized(_WHY.get(type(error), "the token is not valid")) from None
+        claims = verified(
+            token,
+            algorithm,
+            key,
+            issuer=client.iss,
+            audience=[endpoint, endpoint.removesuffix("/feedback")],
+            leeway=SKEW_SECONDS,
+            require=["iss", "aud", "exp", "iat", "jti"],
+        )
         jti = claims["jti"]
         if not isinstance(jti, str) or not 0 < len(jti) <= _JTI:
-            raise _unauthorized("jti must be a string")
+            raise TokenError("jti must be a string")
         if claims["exp"] - claims["iat"] > MOST_SECONDS:
-            raise _unauthorized(f"exp must be at most {MOST_SECONDS} s after iat")
+            raise TokenError(f"exp must be at most {MOST_SECONDS} s after iat")
         return claims
-
-
-_WHY: dict[type[jwt.PyJWTError], str] = {
-    jwt.ExpiredSignatureError: "the token has expired (exp)",
-    jwt.ImmatureSignatureError: "the token is not valid yet (iat or nbf)",
-    jwt.InvalidAudienceError: "aud must be the address that is called",
-    jwt.InvalidSignatureError: "the signature is not that of the client",
-}
-
-
-def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims as they stand, to find out whose keys verify them."""
-    if len(token) > _TOKEN:
-        raise _unauthorized("the token is too long")
-    try:
-        read = jwt.decode_complete(token, options={"verify_signature": False})
-    except (jwt.PyJWTError, ValueError, RecursionError):
-        raise _unauthorized("the token is not a JSON web token") from None
-    return read["header"], read["payload"]

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from safety_service.access.keys import Key, UnusableKeyError, read_keys
 from safety_service.gateway.addresses import server_url
-from safety_service.gateway.keys import Key, UnusableKeyError, read_keys
 
 
 class UnusableClientsError(Exception):
@@ -67,7 +67,7 @@ def read_clients(path: Path, allow_sandbox_key: bool = False) -> Mapping[str, Cl
         if (each.jku is None) == (each.jwks is None):
             raise UnusableClientsError(f"{at}: needs either jku or jwks")
         try:
-            keys = () if each.jwks is None else read_keys(each.jwks, allow_sandbox_key)
+            keys = () if each.jwks is None else read_keys(each.jwks, allow_sandbox_key=allow_sandbox_key)
         except UnusableKeyError as error:
             raise UnusableClientsError(f"{at}.jwks: {error}") from None
         if each.jwks is not None and not keys:

@@ -131,6 +131,7 @@ def log_call(
         "call",
         method=method,
         code=code,
+        caller=tally.caller,
         duration_us=duration_us,
         bytes_in=bytes_in,
         bytes_out=bytes_out,

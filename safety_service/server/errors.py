@@ -17,6 +17,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from safety_service.server.limits import VIOLATION_BYTES
 
 DOMAIN = "medsafety"
+CODE_NAMES: Mapping[int, str] = {number: name for name, number in code_pb2.Code.items()}
 
 
 class Reason(Enum):
@@ -35,6 +36,10 @@ class Reason(Enum):
     NOT_FOUND = (code_pb2.NOT_FOUND, "NOT_FOUND")
     BAD_PAGE_TOKEN = (code_pb2.INVALID_ARGUMENT, "BAD_PAGE_TOKEN")
     STALE_PAGE_TOKEN = (code_pb2.FAILED_PRECONDITION, "STALE_PAGE_TOKEN")
+    CREDENTIALS_MISSING = (code_pb2.UNAUTHENTICATED, "CREDENTIALS_MISSING")
+    CREDENTIALS_INVALID = (code_pb2.UNAUTHENTICATED, "CREDENTIALS_INVALID")
+    SCOPE_MISSING = (code_pb2.PERMISSION_DENIED, "SCOPE_MISSING")
+    RATE_EXCEEDED = (code_pb2.RESOURCE_EXHAUSTED, "RATE_EXCEEDED")
     OVERLOADED = (code_pb2.RESOURCE_EXHAUSTED, "OVERLOADED")
     DRAINING = (code_pb2.UNAVAILABLE, "DRAINING")
 

@@ -62,12 +62,17 @@ class Desk:
 
 @dataclass(slots=True)
 class Tally:
-    """What the log tells of a call's answers; nothing of a patient. `overall` is that of a single answer."""
+    """What the log tells of a call's answers; nothing of a patient. `overall` is that of a single answer.
+
+    `caller` is who asked, "" where the server is open; `charge` is told how many items a batch has.
+    """
 
     answers: int = 0
     errors: int = 0
     alerts: int = 0
     overall: str = ""
+    caller: str = ""
+    charge: Callable[[int], None] = lambda items: None
 
 
 # --- one prescription --------------------------------------------------------------------------------------------
@@ -116,6 +121,7 @@ def check_batch(desk: Desk, data: bytes, tally: Tally, may_go_on: Callable[[], N
     sent = parsed(wire_pb2.BatchCheckPrescriptionsResponseParts, data).items
     if len(sent) > limits.BATCH_ITEMS.value:
         raise invalid([("items", f"at most {limits.BATCH_ITEMS.value} items")], True)
+    tally.charge(len(sent))
     items = [_item(desk, each, f"items[{i}].") for i, each in enumerate(sent)]
     full = sum(isinstance(each, Received) and each.view is View.FULL for each in items)
     if full > limits.BATCH_FULL_ITEMS.value:

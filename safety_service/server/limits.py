@@ -22,6 +22,12 @@ MIB = 1024 * 1024
 REQUEST_BYTES = Limit(
     "request.bytes", 4 * MIB, "bytes", "Size of a request, or of one message of a stream; above it: MESSAGE_TOO_LARGE."
 )
+METADATA_BYTES = Limit(
+    "metadata.bytes",
+    16 * 1024,
+    "bytes",
+    "Metadata of a call, as HTTP/2 counts it; above it the transport answers RESOURCE_EXHAUSTED.",
+)
 ANSWER_BYTES = Limit("answer.bytes", 4 * MIB, "bytes", "Size of an answer; above it: MESSAGE_TOO_LARGE.")
 BATCH_ITEMS = Limit(
     "batch.items", 1000, "items", "Items of a batch; above it the whole batch is refused: TOO_MANY_ITEMS."
@@ -79,6 +85,7 @@ VIOLATION_BYTES = Limit(
 
 ALL: tuple[Limit, ...] = (
     REQUEST_BYTES,
+    METADATA_BYTES,
     ANSWER_BYTES,
     BATCH_ITEMS,
     BATCH_FULL_ITEMS,

@@ -9,25 +9,33 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from safety_service import __version__
+from safety_service.access.caller import UnusableCredentialsError
 from safety_service.engine.check import check
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.load import RULES_DATA, load_knowledge
 from safety_service.knowledge.read import KnowledgeError
 from safety_service.server.access_log import Log, log_fault, open_log
 from safety_service.server.admin import CannotAdministerError, open_admin
+from safety_service.server.doors import Adds, open_doors
 from safety_service.server.encode_fast import FastEncoder
 from safety_service.server.handlers import Desk, Engine
 from safety_service.server.in_use import InUse, Standing
 from safety_service.server.knowledge_handlers import open_library
+from safety_service.server.reading import Reading
 from safety_service.server.reload import Watch, files_of, forget, read_files, reload, unreadable
 from safety_service.server.settings import Settings
 from safety_service.server.transport import CHECKS, KNOWLEDGE, Gate, OpenStreams, services
+from safety_service.server.transport_options import transport_options
+
+if TYPE_CHECKING:
+    from safety_service.server.tls import Certificates
 
 LOOK_SECONDS = 0.1
 QUIET_SECONDS = 0.25  # in which clients hear UNAVAILABLE and stop asking
@@ -98,6 +106,12 @@ def start(
     """
     began = time.perf_counter()
     log = open_log(settings.log_level, settings.log_format) if log is None else log
+    _is_safe(settings, log)
+    try:
+        doors = open_doors(settings, log)
+    except UnusableCredentialsError as error:
+        raise CannotServeError(str(error)) from None
+    certificates = _certificates(settings, log)
     if knowledge is None:
         knowledge = _knowledge(settings)
     pool = ThreadPoolExecutor(settings.threads, "check")
@@ -121,13 +135,15 @@ def start(
         max_waiting=settings.max_waiting,
         max_waiting_batches=settings.max_waiting_batches,
         deadline_floor=settings.deadline_floor_ms / 1000,
+        doors=doors,
+        reading=Reading(settings.read_seconds),
     )
     server = grpc.server(
         pool,
         options=(
             # Unless they belong together, a second server on the same port must fail, not share the calls.
             ("grpc.so_reuseport", int(shared)),
-            ("grpc.max_receive_message_length", settings.max_receive_bytes),
+            *transport_options(settings),
         ),
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
     )
@@ -135,11 +151,12 @@ def start(
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
         server.add_registered_method_handlers(name, methods)
     names = [CHECKS, KNOWLEDGE, health.SERVICE_NAME]
-    checkup = _add_health(server)
+    guarded = doors.before(server, log)
+    checkup = _add_health(guarded)
     if settings.reflection:
         names.append(reflection.SERVICE_NAME)
-        _add_reflection(server, tuple(names), stream_pool)
-    address = _bind(server, settings.listen)
+        _add_reflection(guarded, tuple(names), stream_pool)
+    address = _bind(server, settings.listen, None if certificates is None else certificates.credentials())
     server.start()
     for each in ("", *names):
         checkup.set(each, health_pb2.HealthCheckResponse.SERVING)
@@ -153,6 +170,8 @@ def start(
         site_codes=knowledge.names.site_code_count(),
         policy_changes=len(knowledge.policy_changes),
         threads=settings.threads,
+        tls=certificates is not None,
+        locked=settings.is_locked,
         started_ms=round((time.perf_counter() - began) * 1000),
     )
     if settings.has_default_key:
@@ -193,10 +212,47 @@ def run(settings: Settings) -> None:
     serving.log.info("stopped")
 
 
-def _bind(server: grpc.Server, listen: str) -> str:
+def _is_safe(settings: Settings, log: Log) -> None:
+    """Raises CannotServeError where strangers could call, and the operator has not said that they may."""
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise CannotServeError("--tls-certificate and --tls-key go together")
+    if settings.client_authorities is not None and settings.tls_certificate is None:
+        raise CannotServeError("--client-authorities needs --tls-certificate and --tls-key")
+    if is_local(settings.listen):
+        return
+    if settings.is_locked:
+        if settings.tls_certificate is None:
+            log.warning("tokens_in_clear", meaning="tokens and patients' data can be read on the way")
+    elif settings.allow_anonymous:
+        log.warning("no_authentication", meaning="everybody who reaches it may call")
+    else:
+        raise CannotServeError(
+            f"{settings.listen} can be reached from elsewhere, and nothing says who may call: set --callers-file, "
+            "--jwks-file or --client-authorities; or --allow-anonymous, if something before it asks who calls"
+        )
+
+
+def is_local(listen: str) -> bool:
+    """Whether only this machine can reach the address."""
+    host = listen.rpartition(":")[0].strip("[]")
+    return listen.startswith("unix:") or host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _certificates(settings: Settings, log: Log) -> Certificates | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    from safety_service.server.tls import Certificates, Files, UnusableCertificateError  # slow to load
+
+    try:
+        return Certificates(Files(settings.tls_certificate, settings.tls_key, settings.client_authorities), log)
+    except UnusableCertificateError as error:
+        raise CannotServeError(str(error)) from None
+
+
+def _bind(server: grpc.Server, listen: str, credentials: grpc.ServerCredentials | None) -> str:
     """Bind, and return the address with the port taken. Raises CannotServeError."""
     try:
-        port = server.add_insecure_port(listen)
+        port = server.add_insecure_port(listen) if credentials is None else server.add_secure_port(listen, credentials)
     except RuntimeError:
         port = 0
     if port == 0:
@@ -205,7 +261,7 @@ def _bind(server: grpc.Server, listen: str) -> str:
     return listen if listen.startswith("unix:") or not colon else f"{host}:{port}"
 
 
-def _add_health(server: grpc.Server) -> health.HealthServicer:
+def _add_health(server: Adds) -> health.HealthServicer:
     """Health on a thread of its own: it has to answer when all others are busy."""
     pool = ThreadPoolExecutor(1, "health")
     servicer = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=pool)
@@ -218,11 +274,11 @@ def _add_health(server: grpc.Server) -> health.HealthServicer:
 
     check_health.experimental_thread_pool = pool  # type: ignore[attr-defined]
     servicer.Check = check_health  # type: ignore[method-assign]
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)  # type: ignore[arg-type]  # adds, and no more
     return servicer
 
 
-def _add_reflection(server: grpc.Server, names: tuple[str, ...], pool: ThreadPoolExecutor) -> None:
+def _add_reflection(server: Adds, names: tuple[str, ...], pool: ThreadPoolExecutor) -> None:
     """Reflection on the threads of the streams, of which it is one."""
     standard = reflection.ReflectionServicer(names)
 

@@ -119,6 +119,67 @@ class Settings(BaseSettings):
             "for one more look; 0: only on SIGHUP.",
         ),
     ] = 0.0
+    tls_certificate: Annotated[
+        Path | None,
+        Field(description="PEM file of the certificate chain to serve with; read again when it changes. None: no TLS."),
+    ] = None
+    tls_key: Annotated[Path | None, Field(description="PEM file of the private key of the certificate.")] = None
+    client_authorities: Annotated[
+        Path | None,
+        Field(description="PEM file of the authorities of clients: with it every client must show a certificate."),
+    ] = None
+    callers_file: Annotated[
+        Path | None,
+        Field(
+            description="YAML file of who may call, each with scopes and hashed keys or certificates; read again when "
+            "it changes. See docs/security.md."
+        ),
+    ] = None
+    jwks_file: Annotated[
+        Path | None,
+        Field(description="JSON file of the keys that sign tokens (JWKS); read again when it changes."),
+    ] = None
+    token_issuer: Annotated[str, Field(description="The iss of tokens signed with those keys.")] = ""
+    token_audience: Annotated[str, Field(description="The aud that tokens must be made out to.")] = ""
+    token_leeway_seconds: Annotated[
+        float, Field(ge=0, le=300, description="How far the clock of who signs tokens may be off.")
+    ] = 30.0
+    allow_anonymous: Annotated[
+        bool,
+        Field(
+            description="Serve everybody on an address that is not loopback: something before it must ask who calls. "
+            "Without this and without credentials the server does not start there."
+        ),
+    ] = False
+    rate_per_second: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="Requests of each caller in the long run, items of a batch counted each; more are answered "
+            "RATE_EXCEEDED, streams are slowed. 0: no limit.",
+        ),
+    ] = 0.0
+    rate_burst: Annotated[int, Field(ge=1, le=1_000_000, description="Requests of a caller at once.")] = 100
+    max_concurrent_streams: Annotated[
+        int, Field(ge=1, le=10_000, description="Calls at once on one connection; clients keep more to themselves.")
+    ] = 128
+    read_seconds: Annotated[
+        float, Field(ge=0.1, le=300, description="Time to send one request; then the call is ended.")
+    ] = 10.0
+    handshake_seconds: Annotated[
+        float, Field(ge=0.1, le=120, description="Time to begin a connection, TLS and all; then it is closed.")
+    ] = 10.0
+    connection_age_seconds: Annotated[
+        float,
+        Field(ge=1, le=86_400, description="A connection has to begin anew after this, and to show its certificate."),
+    ] = 3600.0
+    connection_idle_seconds: Annotated[
+        float, Field(ge=1, le=86_400, description="A connection without a call is closed after this.")
+    ] = 900.0
+    keepalive_seconds: Annotated[
+        float, Field(ge=1, le=7200, description="A silent client is asked after this whether it is still there.")
+    ] = 60.0
 
     @field_validator("fingerprint_key")
     @classmethod
@@ -136,3 +197,8 @@ class Settings(BaseSettings):
     def has_default_key(self) -> bool:
         """Whether anyone can know the key."""
         return self.key == DEFAULT_FINGERPRINT_KEY
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether callers have to show who they are."""
+        return not (self.callers_file is None and self.jwks_file is None and self.client_authorities is None)

@@ -18,7 +18,9 @@ from grpc_status import rpc_status
 
 from safety_service.server import handlers, limits
 from safety_service.server.access_log import Log, log_call
+from safety_service.server.doors import Doors
 from safety_service.server.errors import (
+    CODE_NAMES,
     Reason,
     RefusedError,
     cancelled,
@@ -30,17 +32,17 @@ from safety_service.server.errors import (
 from safety_service.server.handlers import Tally, guarded
 from safety_service.server.in_use import InUse, Standing
 from safety_service.server.knowledge_handlers import METHODS, Library
+from safety_service.server.reading import Reading
 
 CHECKS = "medsafety.v1.MedicationSafetyService"
 KNOWLEDGE = "medsafety.v1.KnowledgeService"
 RETRY_MS = 250
 PUSHBACK_MS = 350  # a refused call comes back when this server's connections have been told to go
 GIVE_WAY_SECONDS = 0.0002  # between two items of a batch while single checks wait for the interpreter
+PACE_SECONDS = 0.25  # between two looks whether a stream that has to wait is still wanted
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, bytes]"
 Answer = Callable[[Standing, bytes, Tally, grpc.ServicerContext], bytes]
-
-_CODE_NAMES: dict[int, str] = {number: name for name, number in code_pb2.Code.items()}
 
 
 class Mark(Enum):
@@ -111,23 +113,28 @@ class Gate:
     max_waiting: int
     max_waiting_batches: int
     deadline_floor: float
+    doors: Doors
+    reading: Reading
     running: set[int] = field(default_factory=set)  # one number for each unary call in a handler
     running_batches: set[int] = field(default_factory=set)
     begun: Begun = field(default_factory=lambda: Begun())
 
-    def unary(self, method: str, answer: Answer, *, batch: bool = False) -> Handler:
+    def unary(self, service: str, method: str, answer: Answer, *, batch: bool = False) -> Handler:
         """A method with one request and one answer. Batches have threads of their own."""
+        path = f"/{service}/{method}"
         in_handler = self.running_batches if batch else self.running
 
-        def serve(data: bytes, context: grpc.ServicerContext) -> bytes:
+        def serve(sent: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
             began = time.perf_counter_ns()
             tally = Tally()
+            data = b""
             running = id(tally)
             in_handler.add(running)
             self.begun.calls += 1
             standing = self.in_use.now  # once: a call is answered from one knowledge
             try:
-                self._admit(context, batch)
+                self._admit(path, context, tally, batch)
+                data = self.reading.one(sent, context)
                 answered = answer(standing, data, tally, context)
             except RefusedError as refused:
                 self._log(method, refused.status.code, began, len(data), 0, tally, standing)
@@ -139,10 +146,12 @@ class Gate:
 
         if batch:
             serve.experimental_thread_pool = self.batch_pool  # type: ignore[attr-defined]
-        return grpc.unary_unary_rpc_method_handler(serve)
+        # On the wire the same as one request; but nothing is read of who may not call, and reading has an end.
+        return grpc.stream_unary_rpc_method_handler(serve)
 
-    def stream(self, method: str) -> Handler:
+    def stream(self, service: str, method: str) -> Handler:
         """StreamCheckPrescriptions."""
+        path = f"/{service}/{method}"
 
         def serve(sent: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
             began = time.perf_counter_ns()
@@ -151,6 +160,7 @@ class Gate:
             self.begun.calls += 1
             code: int = code_pb2.CANCELLED  # unless told otherwise below: the client went away
             try:
+                tally.caller = self.doors.admit(path, context).name
                 yield from self._answers(sent, context, tally, size)
                 code = code_pb2.OK
             except RefusedError as refused:
@@ -180,10 +190,12 @@ class Gate:
         waiting = self.pool._work_queue.qsize() + self.batch_pool._work_queue.qsize()
         return not (waiting or self.running or self.running_batches or self.streams.count())
 
-    def _admit(self, context: grpc.ServicerContext, batch: bool) -> None:
+    def _admit(self, path: str, context: grpc.ServicerContext, tally: Tally, batch: bool) -> None:
         if self.stopping.is_set():
             raise draining()
         self._has_time(context)
+        caller = tally.caller = self.doors.admit(path, context).name
+        tally.charge = lambda items: self.doors.rates.owe(caller, items - 1)
         pool, most = (self.batch_pool, self.max_waiting_batches) if batch else (self.pool, self.max_waiting)
         if pool._work_queue.qsize() > most:
             raise refusal(Reason.OVERLOADED, "too many calls are waiting", retry_ms=RETRY_MS)
@@ -191,6 +203,13 @@ class Gate:
     def _has_time(self, context: grpc.ServicerContext) -> None:
         if context.time_remaining() <= self.deadline_floor:
             raise deadline_exceeded()
+
+    def _pace(self, caller: str, context: grpc.ServicerContext) -> None:
+        """Wait until the caller may ask again. What has been read when the server stops is answered at once."""
+        while (wait := self.doors.rates.take(caller)) and not self.stopping.wait(min(wait, PACE_SECONDS)):
+            self._has_time(context)
+            if not context.is_active():
+                raise cancelled()
 
     def _answers(
         self, sent: Iterator[bytes], context: grpc.ServicerContext, tally: Tally, size: _Size
@@ -209,6 +228,7 @@ class Gate:
                     raise draining()
                 assert isinstance(data, bytes)
                 self._has_time(context)
+                self._pace(tally.caller, context)
                 answer = handlers.check_stream_item(self.in_use.now.desk, data, tally)
                 size.received += len(data)
                 size.sent += len(answer)
@@ -223,7 +243,7 @@ class Gate:
     ) -> None:
         spent = (time.perf_counter_ns() - began) // 1000
         digest = standing.knowledge.digest
-        log_call(self.log, method, _CODE_NAMES[code], spent, received, sent, tally, digest)
+        log_call(self.log, method, CODE_NAMES[code], spent, received, sent, tally, digest)
 
 
 @dataclass(slots=True)
@@ -290,9 +310,9 @@ def services(gate: Gate) -> dict[str, dict[str, Handler]]:
 
     return {
         CHECKS: {
-            "CheckPrescription": gate.unary("CheckPrescription", check),
-            "BatchCheckPrescriptions": gate.unary("BatchCheckPrescriptions", batch, batch=True),
-            "StreamCheckPrescriptions": gate.stream("StreamCheckPrescriptions"),
+            "CheckPrescription": gate.unary(CHECKS, "CheckPrescription", check),
+            "BatchCheckPrescriptions": gate.unary(CHECKS, "BatchCheckPrescriptions", batch, batch=True),
+            "StreamCheckPrescriptions": gate.stream(CHECKS, "StreamCheckPrescriptions"),
         },
-        KNOWLEDGE: {name: gate.unary(name, shows(method)) for name, method in METHODS.items()},
+        KNOWLEDGE: {name: gate.unary(KNOWLEDGE, name, shows(method)) for name, method in METHODS.items()},
     }

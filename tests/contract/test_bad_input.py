@@ -263,6 +263,6 @@ def test_neither_errors_nor_logs_hold_what_was_sent(
     lines = [json.loads(each) for each in logged.splitlines()]
     calls = [each for each in lines if each["event"] == "call"]
     assert {"OK", "INVALID_ARGUMENT"} <= {each["code"] for each in calls}
-    allowed = """event level timestamp method code duration_us bytes_in bytes_out answers errors alerts overall
-    knowledge"""
+    allowed = """event level timestamp method code caller duration_us bytes_in bytes_out answers errors alerts
+    overall knowledge"""
     assert all(set(each) == set(allowed.split()) for each in calls)

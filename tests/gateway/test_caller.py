@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from safety_service.access.keys import UnusableKeyError, read_keys
 from safety_service.gateway.app import Gateway, application
 from safety_service.gateway.caller import Callers, KeySets
 from safety_service.gateway.clients import Client, UnusableClientsError, read_clients
-from safety_service.gateway.keys import UnusableKeyError, read_keys
 from safety_service.gateway.outside import Reader, UnreadableError
 from tests.gateway.calls import SERVICE, call
 from tests.gateway.tokens import (

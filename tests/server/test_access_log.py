@@ -40,7 +40,14 @@ def written(stream: io.StringIO) -> str:
 def test_a_call_is_one_json_line() -> None:
     stream = io.StringIO()
     log_call(
-        open_log("info", "json", stream), "CheckPrescription", "OK", 120, 800, 5000, Tally(1, 0, 6, "ALERTS"), "d" * 64
+        open_log("info", "json", stream),
+        "CheckPrescription",
+        "OK",
+        120,
+        800,
+        5000,
+        Tally(1, 0, 6, "ALERTS", "ward"),
+        "d" * 64,
     )
 
     (line,) = written(stream).splitlines()
@@ -51,6 +58,7 @@ def test_a_call_is_one_json_line() -> None:
         "level": "info",
         "method": "CheckPrescription",
         "code": "OK",
+        "caller": "ward",
         "duration_us": 120,
         "bytes_in": 800,
         "bytes_out": 5000,

@@ -6,6 +6,7 @@
 
 from medsafety.aio import AsyncMedsafetyClient
 from medsafety.client import MedsafetyClient
+from medsafety.credentials import tls_credentials, token_file
 from medsafety.errors import ItemError, MedsafetyError, Violation
 from medsafety.v1.medication_safety_service_pb2 import CheckPrescriptionRequest, CheckPrescriptionResponse
 
@@ -17,4 +18,6 @@ __all__ = [
     "MedsafetyClient",
     "MedsafetyError",
     "Violation",
+    "tls_credentials",
+    "token_file",
 ]

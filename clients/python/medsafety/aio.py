@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 
 from medsafety.connection import BATCH_SECONDS, CHANNEL_OPTIONS, CHECK_SECONDS, STREAM_SECONDS
+from medsafety.credentials import Token, check_secrecy, metadata_of
 from medsafety.errors import ItemError, answer_or_error, error_of_call
 from medsafety.v1.care_pb2 import CareOption, PainPhase
 from medsafety.v1.knowledge_pb2 import MedicationLine, Rule, RuleKind, Source
@@ -70,11 +71,14 @@ class AsyncMedsafetyClient:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        token: Token | None = None,
         timeout: float = CHECK_SECONDS,
         batch_timeout: float = BATCH_SECONDS,
         stream_timeout: float = STREAM_SECONDS,
     ) -> None:
         """To be made inside a running event loop; arguments as for `MedsafetyClient`."""
+        check_secrecy(target, credentials, token)
+        self._token = token
         self._timeout = timeout
         self._batch_timeout = batch_timeout
         self._stream_timeout = stream_timeout
@@ -136,7 +140,7 @@ class AsyncMedsafetyClient:
                 broken.append(error)  # gRPC would only log it
 
         seconds = self._stream_timeout if timeout is None else timeout
-        call = self._checks.StreamCheckPrescriptions(items(), timeout=seconds)
+        call = self._checks.StreamCheckPrescriptions(items(), timeout=seconds, metadata=metadata_of(self._token))
         index = 0
         try:
             async for answer in call:
@@ -213,7 +217,8 @@ class AsyncMedsafetyClient:
         timeout: float | None,
     ) -> Response:
         try:
-            return await call(request, timeout=self._timeout if timeout is None else timeout)
+            seconds = self._timeout if timeout is None else timeout
+            return await call(request, timeout=seconds, metadata=metadata_of(self._token))
         except grpc.aio.AioRpcError as failed:
             raise error_of_call(failed) from None
 

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import grpc
 
 from medsafety.connection import BATCH_SECONDS, CHANNEL_OPTIONS, CHECK_SECONDS, STREAM_SECONDS
+from medsafety.credentials import Token, check_secrecy, metadata_of
 from medsafety.errors import ItemError, answer_or_error, error_of_call
 from medsafety.v1.care_pb2 import CareOption, PainPhase
 from medsafety.v1.knowledge_pb2 import MedicationLine, Rule, RuleKind, Source
@@ -76,6 +77,7 @@ class MedsafetyClient:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        token: Token | None = None,
         timeout: float = CHECK_SECONDS,
         batch_timeout: float = BATCH_SECONDS,
         stream_timeout: float = STREAM_SECONDS,
@@ -84,11 +86,15 @@ class MedsafetyClient:
 
         Args:
             target: `host:port`, or another gRPC name such as `unix:/run/medsafety.sock`.
-            credentials: For TLS, what `grpc.ssl_channel_credentials()` returns. None: no TLS.
+            credentials: For TLS, what `tls_credentials()` returns. None: no TLS.
+            token: Who calls, for a server that asks: a token, or a function that gives one, such as
+                `token_file(path)`. Without TLS it goes to this machine only, else ValueError is raised.
             timeout: Seconds for a single call, where the call itself is not given another.
             batch_timeout: The same for `check_batch`.
             stream_timeout: The same for a whole `check_stream`.
         """
+        check_secrecy(target, credentials, token)
+        self._token = token
         self._timeout = timeout
         self._batch_timeout = batch_timeout
         self._stream_timeout = stream_timeout
@@ -152,7 +158,7 @@ class MedsafetyClient:
                 broken.append(error)  # gRPC would only log it
 
         seconds = self._stream_timeout if timeout is None else timeout
-        answers = self._checks.StreamCheckPrescriptions(items(), timeout=seconds)
+        answers = self._checks.StreamCheckPrescriptions(items(), timeout=seconds, metadata=metadata_of(self._token))
         try:
             for index, answer in enumerate(answers):
                 yield answer_or_error(index, answer.result)
@@ -223,7 +229,8 @@ class MedsafetyClient:
         timeout: float | None,
     ) -> Response:
         try:
-            return call(request, timeout=self._timeout if timeout is None else timeout)
+            seconds = self._timeout if timeout is None else timeout
+            return call(request, timeout=seconds, metadata=metadata_of(self._token))
         except grpc.RpcError as failed:
             raise error_of_call(failed) from None  # type: ignore[arg-type]  # the RpcError of a call is a Call
 
