@@ -21,6 +21,7 @@ from safety_service.knowledge.load import RULES_DATA, load_knowledge
 from safety_service.knowledge.read import KnowledgeError
 from safety_service.server.access_log import Log, log_fault, open_log
 from safety_service.server.admin import CannotAdministerError, open_admin
+from safety_service.server.connections import connected, stop_listening
 from safety_service.server.encode_fast import FastEncoder
 from safety_service.server.handlers import Desk, Engine
 from safety_service.server.in_use import InUse, Standing
@@ -48,6 +49,18 @@ class Serving:
     settings: Settings
     log: Log
     address: str
+
+    def stop_listening(self) -> None:
+        """Leave new connections to those that share the port; calls on the open ones are answered as before."""
+        stop_listening(self.port())
+
+    def connected(self) -> int:
+        """How many connections are open."""
+        return connected(self.port())
+
+    def port(self) -> int:
+        """That of the address."""
+        return int(self.address.rpartition(":")[2])
 
     def drain(self, hurried: Callable[[], bool] = lambda: False) -> None:
         """NOT_SERVING, then no new calls, then running ones get their time; returns when all has ended.
@@ -122,13 +135,16 @@ def start(
         max_waiting_batches=settings.max_waiting_batches,
         deadline_floor=settings.deadline_floor_ms / 1000,
     )
+    options: list[tuple[str, int]] = [
+        # Unless they belong together, a second server on the same port must fail, not share the calls.
+        ("grpc.so_reuseport", int(shared)),
+        ("grpc.max_receive_message_length", settings.max_receive_bytes),
+    ]
+    if shared and settings.connection_seconds:
+        options.append(("grpc.max_connection_age_ms", max(1, round(settings.connection_seconds * 1000))))
     server = grpc.server(
         pool,
-        options=(
-            # Unless they belong together, a second server on the same port must fail, not share the calls.
-            ("grpc.so_reuseport", int(shared)),
-            ("grpc.max_receive_message_length", settings.max_receive_bytes),
-        ),
+        options=options,
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
     )
     for name, methods in services(gate).items():
