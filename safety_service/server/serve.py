@@ -23,6 +23,7 @@ from safety_service.knowledge.load import RULES_DATA, load_knowledge
 from safety_service.knowledge.read import KnowledgeError
 from safety_service.server.access_log import Log, log_fault, open_log
 from safety_service.server.admin import CannotAdministerError, open_admin
+from safety_service.server.connections import connected, stop_listening
 from safety_service.server.doors import Adds, open_doors
 from safety_service.server.encode_fast import FastEncoder
 from safety_service.server.handlers import Desk, Engine
@@ -56,6 +57,18 @@ class Serving:
     settings: Settings
     log: Log
     address: str
+
+    def stop_listening(self) -> None:
+        """Leave new connections to those that share the port; calls on the open ones are answered as before."""
+        stop_listening(self.port())
+
+    def connected(self) -> int:
+        """How many connections are open."""
+        return connected(self.port())
+
+    def port(self) -> int:
+        """That of the address."""
+        return int(self.address.rpartition(":")[2])
 
     def drain(self, hurried: Callable[[], bool] = lambda: False) -> None:
         """NOT_SERVING, then no new calls, then running ones get their time; returns when all has ended.
@@ -143,7 +156,7 @@ def start(
         options=(
             # Unless they belong together, a second server on the same port must fail, not share the calls.
             ("grpc.so_reuseport", int(shared)),
-            *transport_options(settings),
+            *transport_options(settings, shared=shared),
         ),
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
     )

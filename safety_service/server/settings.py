@@ -67,6 +67,15 @@ class Settings(BaseSettings):
     deadline_floor_ms: Annotated[
         int, Field(ge=0, le=60_000, description="A call with no more time left than this is not begun.")
     ] = 0
+    connection_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=86_400,
+            description="With several workers a connection is told to go after about so long, which loses no call: the "
+            "client opens another. It spreads clients over workers, and lets a worker leave. 0: never.",
+        ),
+    ] = 30.0
     recycle_calls: Annotated[
         int, Field(ge=0, le=10**12, description="A worker is replaced after so many calls; 0: never.")
     ] = 0

@@ -37,7 +37,6 @@ from safety_service.server.reading import Reading
 CHECKS = "medsafety.v1.MedicationSafetyService"
 KNOWLEDGE = "medsafety.v1.KnowledgeService"
 RETRY_MS = 250
-PUSHBACK_MS = 350  # a refused call comes back when this server's connections have been told to go
 GIVE_WAY_SECONDS = 0.0002  # between two items of a batch while single checks wait for the interpreter
 PACE_SECONDS = 0.25  # between two looks whether a stream that has to wait is still wanted
 
@@ -272,22 +271,7 @@ def _read_ahead(sent: Iterator[bytes], read: Messages, room: threading.Semaphore
 
 
 def _abort(context: grpc.ServicerContext, refused: RefusedError) -> NoReturn:
-    status = rpc_status.to_status(refused.status)
-    if refused.status.code == code_pb2.UNAVAILABLE:
-        status = _RetryLater(status.code, status.details, (*status.trailing_metadata, *_PUSHBACK))
-    context.abort_with_status(status)
-
-
-_PUSHBACK = (("grpc-retry-pushback-ms", str(PUSHBACK_MS)),)
-
-
-@dataclass(frozen=True, slots=True)
-class _RetryLater(grpc.Status):
-    """A status that also tells a client's retries when to come back."""
-
-    code: grpc.StatusCode
-    details: str
-    trailing_metadata: tuple[tuple[str, str | bytes], ...]
+    context.abort_with_status(rpc_status.to_status(refused.status))
 
 
 def services(gate: Gate) -> dict[str, dict[str, Handler]]:

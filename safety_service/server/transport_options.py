@@ -10,8 +10,11 @@ _PINGS_SECONDS = 10  # least time between two pings of a client; three too early
 _MOST_PINGS_TOO_EARLY = 2
 
 
-def transport_options(settings: Settings) -> tuple[tuple[str, int], ...]:
-    """Options for `grpc.server`."""
+def transport_options(settings: Settings, *, shared: bool = False) -> tuple[tuple[str, int], ...]:
+    """Options for `grpc.server`; `shared`: of one worker of several, whose connections move between them."""
+    age = settings.connection_age_seconds
+    if shared and settings.connection_seconds:
+        age = min(age, settings.connection_seconds)
     return (
         ("grpc.max_receive_message_length", settings.max_receive_bytes),
         # Between the two a call would be refused by chance: here there is one limit.
@@ -19,7 +22,7 @@ def transport_options(settings: Settings) -> tuple[tuple[str, int], ...]:
         ("grpc.absolute_max_metadata_size", METADATA_BYTES.value),
         ("grpc.max_concurrent_streams", settings.max_concurrent_streams),
         ("grpc.server_handshake_timeout_ms", _ms(settings.handshake_seconds)),
-        ("grpc.max_connection_age_ms", _ms(settings.connection_age_seconds)),
+        ("grpc.max_connection_age_ms", _ms(age)),
         ("grpc.max_connection_age_grace_ms", _ms(_AGE_GRACE_SECONDS)),
         ("grpc.max_connection_idle_ms", _ms(settings.connection_idle_seconds)),
         ("grpc.keepalive_time_ms", _ms(settings.keepalive_seconds)),
@@ -31,4 +34,4 @@ def transport_options(settings: Settings) -> tuple[tuple[str, int], ...]:
 
 
 def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
+    return max(1, round(seconds * 1000))

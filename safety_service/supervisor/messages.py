@@ -43,6 +43,11 @@ class Discard:
     """Forget what was prepared."""
 
 
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Another has taken over: let the connections go as they come of age, then drain."""
+
+
 # --- from a worker -----------------------------------------------------------------------------------------------
 
 

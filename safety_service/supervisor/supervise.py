@@ -37,6 +37,7 @@ from safety_service.supervisor.messages import (
     Commit,
     Discard,
     Failed,
+    Leave,
     Prepare,
     Prepared,
     Ready,
@@ -45,6 +46,7 @@ from safety_service.supervisor.messages import (
     Spent,
     State,
 )
+from safety_service.supervisor.worker import leave_seconds
 
 LOOK_SECONDS = 0.1
 START_SECONDS = 60.0  # a worker that takes longer is given up
@@ -83,8 +85,8 @@ class Child:
         with suppress(OSError):
             self.line.send(message)
 
-    def leave(self, seconds: float) -> None:
-        """Let it drain; it is killed if it has not ended by then."""
+    def drain(self, seconds: float) -> None:
+        """Let it end; it is killed if it has not ended by then."""
         self.phase = Phase.LEAVING
         self.kill_at = time.monotonic() + seconds
         self.process.terminate()
@@ -175,7 +177,7 @@ class Supervisor:
                     self._reload()
                 if self._heard(signal.SIGUSR2):
                     self.to_replace.extend((each, "restart") for each in self.places)
-                if self.to_replace:
+                if self.to_replace and not self.leaving:  # one after the other
                     self._replace(*self.to_replace.popleft())
         finally:
             self._stop_all()
@@ -227,12 +229,14 @@ class Supervisor:
         self._tell_state(stopping=True)
         for place in self.places:
             if place.worker is not None:
-                place.worker.leave(self.drain_seconds)
+                place.worker.drain(self.drain_seconds)
                 self.leaving.append(place.worker)
                 place.worker = None
         if self.newcomer is not None:
-            self.newcomer.leave(self.drain_seconds)
+            self.newcomer.drain(self.drain_seconds)
             self.leaving.append(self.newcomer)
+        for each in self.leaving:
+            each.drain(self.drain_seconds)
         self.log.info("draining", workers=len(self.leaving))
         hurried = False
         while self.leaving:
@@ -264,13 +268,13 @@ class Supervisor:
         held = [each.worker for each in self.places] + [self.newcomer, self.admin]
         return [each for each in held if each is not None] + self.leaving
 
-    def _until(self, true: Callable[[], bool], seconds: float = START_SECONDS) -> bool:
+    def _until(self, true: Callable[[], bool], seconds: float = START_SECONDS, respawn: bool = False) -> bool:
         """Look around until it is so, the time is over, or all is to stop; whether it is so."""
         end = time.monotonic() + seconds
         while not true():
             if self._stopping() or time.monotonic() > end:
                 return False
-            self._look(respawn=False)
+            self._look(respawn)
         return True
 
     def _look(self, respawn: bool) -> None:
@@ -354,7 +358,7 @@ class Supervisor:
     def _replace(self, place: Place, reason: str) -> None:
         """A newcomer on the same core; the old one drains once it answers. If it does not, the old one stays."""
         self.newcomer = newcomer = self._worker(place)
-        self._until(lambda: newcomer.phase is Phase.SERVING or _ended(newcomer))
+        self._until(lambda: newcomer.phase is Phase.SERVING or _ended(newcomer), respawn=True)
         if newcomer.phase is not Phase.SERVING:
             if not self._stopping():
                 self.newcomer = None
@@ -367,9 +371,10 @@ class Supervisor:
         old, place.worker, self.newcomer = place.worker, newcomer, None
         self.log.info("replacing", worker=place.number, pid=newcomer.process.pid, reason=reason)
         if old is not None:
-            old.leave(self.drain_seconds)
+            old.phase = Phase.LEAVING
+            old.kill_at = time.monotonic() + leave_seconds(self.settings) + self.drain_seconds
+            old.say(Leave())
             self.leaving.append(old)
-            self._until(lambda: old not in self.leaving, self.drain_seconds + END_SECONDS)
 
     # --- replacing knowledge -------------------------------------------------------------------------------------
 
@@ -401,6 +406,7 @@ class Supervisor:
             log_refused(self.log, [unreadable(error)])
             return
         workers = [each for each in self._held() if each is not None and each.phase is Phase.SERVING]
+        workers += self.leaving  # they answer until their last connection has gone
         for each in workers:
             each.answer = None
             each.say(Prepare(copied))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,7 +22,18 @@ from safety_service.server.in_use import Standing
 from safety_service.server.reload import Files, forget, log_reloaded, unreadable
 from safety_service.server.serve import LOOK_SECONDS, CannotServeError, Serving, start
 from safety_service.server.settings import Settings
-from safety_service.supervisor.messages import Commit, Discard, Failed, Prepare, Prepared, Ready, Refused, Serve, Spent
+from safety_service.supervisor.messages import (
+    Commit,
+    Discard,
+    Failed,
+    Leave,
+    Prepare,
+    Prepared,
+    Ready,
+    Refused,
+    Serve,
+    Spent,
+)
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MB = 1_000_000
@@ -66,10 +78,10 @@ def main() -> None:
 
 
 def _serve(serving: Serving, supervisor: Connection, settings: Settings, asked: list[int]) -> None:
-    """Until it is asked to stop: hear the supervisor, and tell once when it is spent."""
+    """Until it is asked to stop, or has left: hear the supervisor, and tell once when it is spent."""
     waiting = _Waiting(serving, supervisor)
     spent = False
-    while not asked:
+    while not asked and not waiting.has_left():
         try:
             if supervisor.poll(LOOK_SECONDS):
                 waiting.hear(supervisor.recv())
@@ -88,6 +100,11 @@ class _Waiting:
     serving: Serving
     supervisor: Connection
     ready: Standing | None = None
+    leave_by: float | None = None
+
+    def has_left(self) -> bool:
+        """Whether nobody is connected any more, or has had the time to go."""
+        return self.leave_by is not None and (time.monotonic() > self.leave_by or not self.serving.connected())
 
     def hear(self, message: object) -> None:
         in_use = self.serving.gate.in_use
@@ -102,6 +119,10 @@ class _Waiting:
                 forget()
             case Discard():
                 self.ready = None
+            case Leave():
+                self.serving.stop_listening()
+                self.leave_by = time.monotonic() + leave_seconds(self.serving.settings)
+                self.serving.log.info("leaving", connections=self.serving.connected())
 
     def _prepare(self, files: Files) -> Prepared | Refused:
         try:
@@ -124,6 +145,11 @@ def _spent(serving: Serving, settings: Settings) -> str:
         if held > settings.recycle_mb:
             return f"{held} MB"
     return ""
+
+
+def leave_seconds(settings: Settings) -> float:
+    """In which all connections have come of age; gRPC spreads their ages by a tenth."""
+    return settings.connection_seconds * 1.1 + 1 if settings.connection_seconds else 0.0
 
 
 def resident_bytes() -> int:
