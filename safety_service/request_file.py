@@ -33,11 +33,11 @@ class UnreadableFileError(Exception):
         self.violations = violations
 
 
-def read_requests(content: bytes, name: str = "") -> list[CheckPrescriptionRequest]:
+def read_requests(content: bytes, name: str = "", *, quote: bool = True) -> list[CheckPrescriptionRequest]:
     """The requests in a file: one, several one after another (NDJSON, YAML documents), or a list of them.
 
     It is read as YAML where `name` ends so or the content does not begin like JSON. YAML dates may stand for dates.
-    Raises UnreadableFileError.
+    Raises UnreadableFileError, which quotes values only if `quote`: to whoever has the file, not over a network.
     """
     where = name or "input"
     try:
@@ -57,7 +57,7 @@ def read_requests(content: bytes, name: str = "") -> list[CheckPrescriptionReque
     requests = []
     violations: list[Violation] = []
     for index, document in enumerate(documents):
-        found = _request(document, f"items[{index}]" if len(documents) > 1 else "", where)
+        found = _request(document, f"items[{index}]" if len(documents) > 1 else "", where, quote)
         if isinstance(found, CheckPrescriptionRequest):
             requests.append(found)
         else:
@@ -129,9 +129,11 @@ class _Joined:
         return begin or self._rest.read(size)
 
 
-def _request(document: object, prefix: str, where: str) -> CheckPrescriptionRequest | UnreadableFileError:
+def _request(
+    document: object, prefix: str, where: str, quote: bool = True
+) -> CheckPrescriptionRequest | UnreadableFileError:
     """The request that a document is, or every violation in it."""
-    found = list(_violations(CheckPrescriptionRequest.DESCRIPTOR, document, prefix))
+    found = list(_violations(CheckPrescriptionRequest.DESCRIPTOR, document, prefix, quote))
     if not found and isinstance(document, dict):
         try:
             return ParseDict(document, CheckPrescriptionRequest())
@@ -195,10 +197,10 @@ def _date(loader: _Loader, node: yaml.ScalarNode) -> object:
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", _date)
 
 
-def _violations(kind: Descriptor, value: object, path: str) -> Iterator[Violation]:
+def _violations(kind: Descriptor, value: object, path: str, quote: bool) -> Iterator[Violation]:
     if not isinstance(value, dict):
         shape = "{year, month, day}" if kind.full_name == "google.type.Date" else f"an object ({kind.name})"
-        yield Violation(path or "input", f"{shape} is expected, not {_kind(value)}")
+        yield Violation(path or "input", f"{shape} is expected, not {_kind(value, quote)}")
         return
     fields = {each.name: each for each in kind.fields} | {each.json_name: each for each in kind.fields}
     for each in kind.fields:
@@ -214,17 +216,17 @@ def _violations(kind: Descriptor, value: object, path: str) -> Iterator[Violatio
         elif held is None:  # as if it were not there
             continue
         elif not field.is_repeated:
-            yield from _value_violations(field, held, at)
+            yield from _value_violations(field, held, at, quote)
         elif isinstance(held, list):
             for index, item in enumerate(held):
-                yield from _value_violations(field, item, f"{at}[{index}]")
+                yield from _value_violations(field, item, f"{at}[{index}]", quote)
         else:
-            yield Violation(at, f"a list is expected, not {_kind(held)}")
+            yield Violation(at, f"a list is expected, not {_kind(held, quote)}")
 
 
-def _value_violations(field: FieldDescriptor, value: object, path: str) -> Iterator[Violation]:
+def _value_violations(field: FieldDescriptor, value: object, path: str, quote: bool) -> Iterator[Violation]:
     if field.message_type is not None:
-        yield from _violations(field.message_type, value, path)
+        yield from _violations(field.message_type, value, path, quote)
         return
     if _fits(field, value):
         return
@@ -234,7 +236,7 @@ def _value_violations(field: FieldDescriptor, value: object, path: str) -> Itera
         expected = "a text (quote it)"
     else:
         expected = "a number" if field.type == FieldDescriptor.TYPE_DOUBLE else "a whole number"
-    yield Violation(path, f"{expected} is expected, not {_kind(value)}")
+    yield Violation(path, f"{expected} is expected, not {_kind(value, quote)}")
 
 
 def _fits(field: FieldDescriptor, value: object) -> bool:
@@ -252,7 +254,7 @@ def _fits(field: FieldDescriptor, value: object) -> bool:
     return True
 
 
-def _kind(value: object) -> str:
+def _kind(value: object, quote: bool) -> str:
     match value:
         case bool():
             return f"true/false ({str(value).lower()})"
@@ -262,6 +264,10 @@ def _kind(value: object) -> str:
             return "a list"
         case None:
             return "nothing"
+        case str() if not quote:
+            return "a text"
+        case int() | float() if not quote:
+            return "a number"
         case str():
             return repr(value if len(value) <= 40 else value[:40] + "...")
     return str(value)

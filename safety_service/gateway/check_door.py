@@ -24,7 +24,7 @@ def read_request(content: bytes) -> CheckPrescriptionRequest:
     if not content.lstrip().startswith(b"{"):
         raise refused(400, "structure", "the body must be a JSON object")
     try:
-        requests = read_requests(content, "body.json")
+        requests = read_requests(content, "body.json", quote=False)
     except UnreadableFileError as error:
         raise ProblemError(400, [("value", each.reason, _member(each.field)) for each in error.violations]) from None
     if len(requests) != 1:

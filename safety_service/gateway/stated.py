@@ -31,7 +31,7 @@ def read_stated(extension: Json) -> patient_pb2.Patient | None:
     if patient is None:
         return None
     try:
-        (read,) = read_requests(orjson.dumps({"patient": patient}))
+        (read,) = read_requests(orjson.dumps({"patient": patient}), quote=False)
     except UnreadableFileError as error:
         raise ProblemError(400, [("value", each.reason, f"{at}.{each.field}") for each in error.violations]) from None
     given = [name for name in _AS_FHIR if read.patient.HasField(name)]  # type: ignore[arg-type]

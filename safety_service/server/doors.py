@@ -89,6 +89,10 @@ def open_doors(settings: Settings, log: Log) -> Doors:
 
     if settings.jwks_file is not None and not (settings.token_issuer and settings.token_audience):
         raise UnusableCredentialsError("--jwks-file needs --token-issuer and --token-audience")
+    if settings.callers_file is None and settings.jwks_file is None:
+        raise UnusableCredentialsError(
+            "--client-authorities alone lets nobody do anything: --callers-file says what each certificate may"
+        )
 
     def report(problem: str) -> None:
         if problem:

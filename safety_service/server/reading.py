@@ -26,11 +26,13 @@ class Reading:
     def one(self, sent: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """The request. Raises RefusedError when there is none, or it has not come in time: then the call is ended."""
         number = id(context)
-        self._begun[number] = time.monotonic(), context
+        since = time.monotonic()
+        self._begun[number] = since, context
         try:
             return next(sent)
-        except StopIteration:
-            raise malformed() from None
+        except StopIteration:  # which grpc also says when the call has just been ended
+            late = time.monotonic() - since > self._seconds
+            raise cancelled() if late or not context.is_active() else malformed() from None
         except Exception:  # the call has ended, in whichever way; grpc tells by different types
             raise cancelled() from None
         finally:

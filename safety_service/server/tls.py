@@ -92,14 +92,14 @@ class Certificates:
         files: Files,
         log: Log,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        look_seconds: float = LOOK_SECONDS,
+        look_seconds: float | None = None,
     ) -> None:
         """Raises UnusableCertificateError."""
         self._files = files
         self._paths = [each for each in (files.certificate, files.key, files.client_authorities) if each is not None]
         self._log = log
         self._now = now
-        self._look_seconds = look_seconds
+        self._look_seconds = LOOK_SECONDS if look_seconds is None else look_seconds
         self._lock = threading.Lock()
         self._marks = marks(self._paths)
         self._refused: tuple[Marks, str] | None = None

@@ -35,13 +35,21 @@ class Shown:
     key: ec.EllipticCurvePrivateKey
 
 
-@lru_cache
 def signing_key(number: int = 0) -> ec.EllipticCurvePrivateKey:
+    return _signing_key(number)
+
+
+@lru_cache
+def _signing_key(number: int) -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-@lru_cache
 def authority(name: str = "authority") -> Shown:
+    return _authority(name)
+
+
+@lru_cache
+def _authority(name: str) -> Shown:
     return _signed(name, None, (), timedelta(days=-1), timedelta(days=30))
 
 

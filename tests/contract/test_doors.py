@@ -304,6 +304,7 @@ def test_strangers_are_served_where_the_operator_says_so(knowledge: Knowledge) -
         ({"tls_certificate": "no-such-file"}, "go together"),
         ({"tls_certificate": "no-such-file", "tls_key": "no-such-file"}, "no-such-file: No such file"),
         ({"client_authorities": "no-such-file"}, "needs --tls-certificate"),
+        ({"client_authorities": "x", "tls_certificate": "x", "tls_key": "x"}, "alone lets nobody do anything"),
     ],
 )
 def test_doors_that_cannot_be_locked_are_not_opened(

@@ -1,0 +1,299 @@
+"""Markers in every field of every request, in metadata and in credentials: nothing that the processes emit has them.
+
+What is answered to the caller itself may repeat what it sent, by contract; errors, logs and both outputs may not.
+"""
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import grpc
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from medsafety.v1 import knowledge_service_pb2
+from medsafety.v1.medication_safety_service_pb2 import (
+    BatchCheckPrescriptionsRequest,
+    BatchCheckPrescriptionsResponse,
+    CheckPrescriptionRequest,
+    StreamCheckPrescriptionsRequest,
+    StreamCheckPrescriptionsResponse,
+)
+from safety_service.server.knowledge_handlers import METHODS
+from tests.access.shown import AUDIENCE, ISSUER, caller, callers_file, claims, jwks_file, tampered, token
+from tests.gateway.calls import SERVICE, call
+from tests.gateway.test_fhir_check import parameters
+
+TEXT = "Qz7MarkedPatientXv"
+NUMBER = 739_173_917
+MARKERS = (TEXT, str(NUMBER), "739173917.5", "7.39173917")
+SOON = 30
+CHECKS = "/medsafety.v1.MedicationSafetyService"
+KNOWLEDGE = "/medsafety.v1.KnowledgeService"
+DEEPEST = 8
+
+Fields = tuple[FieldDescriptor, ...]
+
+
+def paths(of: Descriptor, above: Fields = ()) -> Iterator[Fields]:
+    """Every field that a message can hold, as the way to it."""
+    for each in of.fields:
+        way = (*above, each)
+        if each.message_type is None:
+            yield way
+        elif len(way) < DEEPEST:
+            yield from paths(each.message_type, way)
+
+
+def planted(message: Message, way: Fields) -> None:
+    """Set the field at the end of the way to a marker of its type; lists get one more."""
+    at: Any = message
+    for each in way[:-1]:
+        at = getattr(at, each.name)
+        at = at.add() if each.is_repeated else at
+    last = way[-1]
+    marker = _marker(last)
+    if last.is_repeated:
+        getattr(at, last.name).append(marker)
+    else:
+        setattr(at, last.name, marker)
+
+
+def _marker(field: FieldDescriptor) -> Any:
+    kind = field.cpp_type
+    if kind == FieldDescriptor.CPPTYPE_STRING:
+        return TEXT if field.type == FieldDescriptor.TYPE_STRING else TEXT.encode()
+    if kind == FieldDescriptor.CPPTYPE_BOOL:
+        return True
+    if kind in (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT):
+        return NUMBER + 0.5
+    return NUMBER
+
+
+def leaks(text: str) -> list[str]:
+    return [each for each in MARKERS if each in text]
+
+
+@contextmanager
+def process(folder: Path, *arguments: str) -> Iterator[tuple[str, Callable[[], str]]]:
+    """A process of ours: its address, and all it has written, to be asked for once it has ended."""
+    out = folder / f"{arguments[0]}.out"
+    command = [sys.executable, "-m", "safety_service", *arguments, "--listen", "127.0.0.1:0", "--log-level", "debug"]
+    with out.open("wb") as written:
+        running = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, env=os.environ | {"LANG": "C"})
+    try:
+        address = ""
+        while not address:
+            assert running.poll() is None, out.read_text()
+            time.sleep(0.05)
+            lines = [line for line in out.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+            address = next((json.loads(line)["address"] for line in lines if '"serving"' in line), "")
+
+        def ended() -> str:
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(SOON) == 0
+            return out.read_text()
+
+        yield address, ended
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.wait()
+
+
+# --- the server -----------------------------------------------------------------------------------------------------
+
+
+class Errors:
+    """All that the server has told of errors, those of items too."""
+
+    def __init__(self, channel: grpc.Channel, good: str) -> None:
+        self._channel: Any = channel
+        self.good = (("authorization", f"Bearer {good}"), ("x-marked", TEXT), ("x-marked-bin", TEXT.encode()))
+        self.told: list[str] = []
+        self.answers = 0
+
+    def ask(self, path: str, data: bytes, metadata: Any = None) -> bytes:
+        work = self._channel.unary_unary(path)
+        try:
+            answer: bytes = work(data, timeout=SOON, metadata=self.good if metadata is None else metadata)
+        except grpc.RpcError as error:
+            self._tell(error)
+            return b""
+        self.answers += 1
+        return answer
+
+    def stream(self, path: str, sent: list[bytes]) -> list[bytes]:
+        work = self._channel.stream_stream(path)
+        return list(work(iter(sent), timeout=10 * SOON, metadata=self.good))
+
+    def items(self, results: Any) -> None:
+        for each in results:
+            if each.HasField("error"):
+                self.told.append(_text(each.error))
+            else:
+                self.answers += 1
+
+    def _tell(self, error: Any) -> None:
+        self.told.append(f"{error.details()} {error.trailing_metadata()}")
+        status = rpc_status.from_call(error)
+        if status is not None:
+            self.told.append(_text(status))
+
+
+def _text(status: status_pb2.Status) -> str:
+    """With the details as bytes, in which any text stands as it is."""
+    return f"{status} {b' '.join(each.value for each in status.details).decode('latin-1')}"
+
+
+@pytest.fixture(scope="module")
+def requests() -> list[CheckPrescriptionRequest]:
+    """The smallest request and a whole one, with a marker in each field in turn."""
+    made = []
+    for way in paths(CheckPrescriptionRequest.DESCRIPTOR):
+        for drug in ("", "Cyclobenzaprine 10 mg tablet"):
+            request = CheckPrescriptionRequest()
+            request.prescription.medication.text = drug
+            try:
+                planted(request, way)
+            except ValueError:  # a value that the field cannot hold cannot be sent either
+                continue
+            made.append(request)
+    return made
+
+
+def test_the_server_emits_nothing_of_what_it_is_sent(requests: list[CheckPrescriptionRequest], tmp_path: Path) -> None:
+    ward, key = caller("ward")
+    lock = ["--callers-file", str(callers_file(tmp_path, ward)), "--jwks-file", str(jwks_file(tmp_path))]
+    lock += ["--token-issuer", ISSUER, "--token-audience", AUDIENCE, "--rate-per-second", "1000000"]
+    shown = [
+        token(),
+        token(claims(sub=TEXT, exp=1)),
+        tampered(token()),
+        token(claims(scope=TEXT)),
+        f"ward.{TEXT}",
+        TEXT,
+    ]
+    assert len(requests) > 200
+    with process(tmp_path, "serve", *lock) as (address, ended), grpc.insecure_channel(address) as channel:
+        errors = Errors(channel, key)
+        for each in requests:
+            errors.ask(f"{CHECKS}/CheckPrescription", each.SerializeToString())
+        for first in range(0, len(requests), 50):
+            batch = BatchCheckPrescriptionsRequest(items=requests[first : first + 50])
+            answer = errors.ask(f"{CHECKS}/BatchCheckPrescriptions", batch.SerializeToString())
+            errors.items(BatchCheckPrescriptionsResponse.FromString(answer).items)
+        items = [StreamCheckPrescriptionsRequest(item=each).SerializeToString() for each in requests]
+        for data in errors.stream(f"{CHECKS}/StreamCheckPrescriptions", items):
+            errors.items([StreamCheckPrescriptionsResponse.FromString(data).result])
+        for method in METHODS:
+            kind: type[Message] = getattr(knowledge_service_pb2, f"{method}Request")
+            for way in paths(kind.DESCRIPTOR):  # type: ignore[arg-type]
+                message = kind()
+                try:
+                    planted(message, way)
+                except ValueError:
+                    continue
+                errors.ask(f"{KNOWLEDGE}/{method}", message.SerializeToString())
+        for data in (TEXT.encode(), b"\xff" + TEXT.encode(), b"\x0a\x7f" + TEXT.encode()):
+            errors.ask(f"{CHECKS}/CheckPrescription", data)
+        errors.ask(f"/medsafety.v1.{TEXT}/{TEXT}", b"")
+        for credential in shown:
+            for scheme in ("Bearer", "Basic", TEXT):
+                metadata = (("authorization", f"{scheme} {credential}"),)
+                errors.ask(f"{CHECKS}/CheckPrescription", requests[0].SerializeToString(), metadata)
+        written = ended()
+
+    assert errors.answers > 100, "many are answered"
+    assert len(errors.told) > 100, "and many refused"
+    assert [each for each in errors.told if leaks(each)] == []
+    assert [line for line in written.splitlines() if leaks(line)] == []
+    secrets = [key, key.partition(".")[2], *(part for each in shown for part in each.split(".") if len(part) > 20)]
+    assert [each for each in secrets if each in written or any(each in told for told in errors.told)] == []
+    assert '"code":"INVALID_ARGUMENT"' in written, "the log was there to be searched"
+    assert '"code":"UNAUTHENTICATED"' in written
+    assert '"caller":"ward"' in written
+
+
+# --- the gateway ----------------------------------------------------------------------------------------------------
+
+
+def leaves(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every value of a JSON document that is not an object or list."""
+    inner: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, held in inner:
+        yield from leaves(held, (*above, name))
+    if not isinstance(value, dict | list):
+        yield above
+
+
+def with_marker(document: Any, way: tuple[Any, ...], marker: Any) -> Any:
+    changed = copy.deepcopy(document)
+    at = changed
+    for name in way[:-1]:
+        at = at[name]
+    at[way[-1]] = marker
+    return changed
+
+
+def test_the_gateway_emits_nothing_of_what_it_is_sent(tmp_path: Path) -> None:
+    patient = {"resourceType": "Patient", "id": "p1", "birthDate": "1958-01-01", "gender": "female"}
+    feedback = {"feedback": [{"card": "c", "outcome": "overridden", "outcomeTimestamp": "2026-11-22T10:05:31Z"}]}
+    sent = {
+        SERVICE: call(
+            prefetch={"patient": patient},
+            extension={"org.example.medsafety": {"patient": {"drivesOrOperatesMachinery": "ANSWER_YES"}}},
+        ),
+        f"{SERVICE}/feedback": feedback,
+        "/fhir/$check": parameters(patient=patient),
+        "/check": {
+            "prescription": {
+                "medication": {"text": "Cyclobenzaprine 10 mg"},
+                "daysSupply": 14,
+                "doseQuantity": {"value": 1, "unit": "{tbl}"},
+                "asNeeded": "ANSWER_NO",
+            },
+        },
+    }
+    problems: list[str] = []
+    answers = 0
+    with process(tmp_path, "gateway") as (address, ended):
+
+        def ask(path: str, body: bytes | None, **headers: str) -> None:
+            nonlocal answers
+            asked = Request(f"http://{address}{path}", body, {"Content-Type": "application/json", **headers})
+            try:
+                with urlopen(asked, timeout=SOON) as answer:
+                    answer.read()
+                answers += 1
+            except HTTPError as error:
+                problems.append(f"{error.code} {error.headers} {error.read().decode()}")
+
+        for path, document in sent.items():
+            for way in leaves(document):
+                for marker in (TEXT, NUMBER):
+                    ask(path, json.dumps(with_marker(document, way, marker)).encode())
+            ask(path, TEXT.encode())
+            ask(path, json.dumps(document).encode(), Authorization=f"Bearer {TEXT}", **{"X-Marked": TEXT})
+        for path in (f"/{TEXT}", f"/rules/{TEXT}", f"/medications/{TEXT}?{TEXT}={TEXT}", f"/options/{TEXT}"):
+            ask(path, None)
+        written = ended()
+
+    assert answers > 20, "many are answered"
+    assert len(problems) > 20, "and many refused"
+    assert [each for each in problems if leaks(each)] == []
+    assert [line for line in written.splitlines() if leaks(line)] == []
+    assert written.count('"event":"call"') > 40, "the log was there to be searched"
