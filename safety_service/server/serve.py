@@ -16,15 +16,19 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from safety_service import __version__
+from safety_service.decisions.log import CannotKeepError, DecisionLog
 from safety_service.engine.check import check
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.load import RULES_DATA, load_knowledge
 from safety_service.server.access_log import Log, log_fault, open_log
 from safety_service.server.encode_fast import FastEncoder
+from safety_service.server.feedback_handlers import SERVICE as FEEDBACK
+from safety_service.server.feedback_handlers import Keeping
 from safety_service.server.handlers import Desk, Engine
+from safety_service.server.keeping import decision_log, index_of
 from safety_service.server.knowledge_handlers import open_library
 from safety_service.server.settings import Settings
-from safety_service.server.transport import CHECKS, KNOWLEDGE, Gate, OpenStreams, services
+from safety_service.server.transport import CHECKS, KNOWLEDGE, Gate, OpenStreams, feedback_service, services
 
 LOOK_SECONDS = 0.1
 QUIET_SECONDS = 0.25  # in which clients hear UNAVAILABLE and stop asking
@@ -45,6 +49,7 @@ class Serving:
     settings: Settings
     log: Log
     address: str
+    decisions: DecisionLog | None = None
 
     def drain(self, hurried: Callable[[], bool] = lambda: False) -> None:
         """NOT_SERVING, then no new calls, then running ones get their time; returns when all has ended.
@@ -64,6 +69,8 @@ class Serving:
             idle = idle + 1 if self.gate.idle() else 0
             if hurried() or idle > 1:  # what is left does not end by itself: watches of the health
                 self.server.stop(0)
+        if self.decisions is not None:
+            self.decisions.close()
 
 
 def _wait(seconds: float, hurried: Callable[[], bool]) -> None:
@@ -80,6 +87,10 @@ def start(
     log = open_log(settings.log_level, settings.log_format) if log is None else log
     if knowledge is None:
         knowledge = load_knowledge(settings.knowledge_dir or RULES_DATA, settings.policy_file, settings.site_codes)
+    try:
+        decisions = decision_log(settings, knowledge)
+    except CannotKeepError as error:
+        raise CannotServeError(str(error)) from None
     pool = ThreadPoolExecutor(settings.threads, "check")
     stream_pool = ThreadPoolExecutor(settings.max_streams + SPARE_STREAM_THREADS, "stream")
     desk = Desk(
@@ -88,6 +99,7 @@ def start(
         encode=FastEncoder(knowledge).response,
         fingerprint_key=settings.key,
         report=lambda fault: log_fault(log, fault),
+        decisions=decisions,
     )
     gate = Gate(
         desk=desk,
@@ -108,10 +120,12 @@ def start(
         ),
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
     )
-    for name, methods in services(gate, open_library(knowledge, settings.key)).items():
+    offered = services(gate, open_library(knowledge, settings.key))
+    offered[FEEDBACK] = feedback_service(gate, Keeping(decisions, index_of(settings)))
+    for name, methods in offered.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
         server.add_registered_method_handlers(name, methods)
-    names = [CHECKS, KNOWLEDGE, health.SERVICE_NAME]
+    names = [CHECKS, KNOWLEDGE, FEEDBACK, health.SERVICE_NAME]
     checkup = _add_health(server)
     if settings.reflection:
         names.append(reflection.SERVICE_NAME)
@@ -120,7 +134,7 @@ def start(
     server.start()
     for each in ("", *names):
         checkup.set(each, health_pb2.HealthCheckResponse.SERVING)
-    serving = Serving(server, checkup, gate, settings, log, address)
+    serving = Serving(server, checkup, gate, settings, log, address, decisions)
     log.info(
         "serving",
         address=address,
@@ -130,6 +144,7 @@ def start(
         site_codes=knowledge.names.site_code_count(),
         policy_changes=len(knowledge.policy_changes),
         threads=settings.threads,
+        decisions=decisions is not None,
         started_ms=round((time.perf_counter() - began) * 1000),
     )
     if settings.has_default_key:
