@@ -34,6 +34,7 @@ from safety_service.access.scopes import Scope
 from safety_service.ask import UNREACHABLE, Answer, as_result, ask_here, ask_server
 from safety_service.curation.commands import curation_app
 from safety_service.curation.sound import sound_text, unsound
+from safety_service.decisions_command import decisions_app
 from safety_service.demo import ServerFailedError, article_case, server_process
 from safety_service.flags import flags_of
 from safety_service.gateway.settings import GatewaySettings
@@ -91,6 +92,7 @@ app = typer.Typer(help="Medication safety checks for skeletal muscle relaxants."
 knowledge_app = typer.Typer(help="What the service knows, and whether its files are in order.", no_args_is_help=True)
 knowledge_app.add_typer(curation_app)
 app.add_typer(knowledge_app, name="knowledge")
+app.add_typer(decisions_app, name="decisions")
 
 
 def _print_version(asked: bool) -> None:

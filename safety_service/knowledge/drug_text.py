@@ -127,6 +127,16 @@ def read_drug_text(names: DrugNames, text: str) -> DrugText:
     )
 
 
+def strange_words(names: DrugNames, text: str) -> frozenset[str]:
+    """The words of `text`, as `tokens` cuts it, that no dictionary here holds: they could be anything, a name too."""
+    if len(text) > LONGEST_TEXT:
+        return frozenset(tokens(text))
+    cut = tokens(text)
+    items, _, _ = _scan(names, cut)
+    before_free = (word for word, behind in pairwise(cut) if behind == "free" and not _is_number(word))
+    return frozenset([*(item.word for item in items if isinstance(item, _Unknown)), *before_free])
+
+
 # --- from tokens to items ---------------------------------------------------------------------------------
 
 

@@ -18,6 +18,9 @@ from google.rpc import status_pb2
 
 from medsafety.internal.v1 import wire_pb2
 from medsafety.v1 import medication_safety_service_pb2
+from safety_service.decisions.log import DecisionLog
+from safety_service.decisions.records import Answered
+from safety_service.decisions.segment import CannotWriteError
 from safety_service.domain import CheckRequest, Decision, View
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.server import limits
@@ -32,6 +35,8 @@ T = TypeVar("T")
 Engine: TypeAlias = Callable[[Knowledge, CheckRequest, bytes], Decision]
 
 NS_PER_DAY = 86_400 * 1_000_000_000
+RETRY_RECORD_MS = 1_000
+NOT_LOGGED = medication_safety_service_pb2.CheckPrescriptionResponse(not_logged=True).SerializeToString()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ class Desk:
     """What the handlers answer from.
 
     `engine` decides; `encode` writes (decision, view, request_id, decision_id, nanoseconds since 1970) as a serialised
-    CheckPrescriptionResponse; `report` takes faults; `now_ns` is the clock; `random` gives so many random bytes.
+    CheckPrescriptionResponse; `report` takes faults; `now_ns` is the clock; `random` gives so many random bytes;
+    `decisions` keeps each decision before it is answered, None: nothing is kept.
     """
 
     knowledge: Knowledge
@@ -58,6 +64,7 @@ class Desk:
     report: Callable[[Fault], None]
     now_ns: Callable[[], int] = time.time_ns
     random: Callable[[int], bytes] = os.urandom
+    decisions: DecisionLog | None = None
 
 
 @dataclass(slots=True)
@@ -71,7 +78,7 @@ class Tally:
     errors: int = 0
     alerts: int = 0
     overall: str = ""
-    caller: str = ""
+    caller: str = ""  # who asked, by the name of its credential; "" where none is asked for
     charge: Callable[[int], None] = lambda items: None
 
 
@@ -81,7 +88,7 @@ class Tally:
 def check_prescription(desk: Desk, data: bytes, tally: Tally) -> bytes:
     """CheckPrescription. Raises RefusedError."""
     _small_enough(data)
-    answer = guarded(desk, lambda: _answer(desk, _received(desk, data, ""), View.FULL, tally))
+    answer = guarded(desk, lambda: _answer(desk, _received(desk, data, ""), View.FULL, tally, data))
     if len(answer) > limits.ANSWER_BYTES.value:
         raise too_large("the answer", len(answer), limits.ANSWER_BYTES.value)
     return answer
@@ -96,8 +103,9 @@ def _received(desk: Desk, data: bytes, prefix: str) -> Received:
         raise invalid(prefixed(error.violations, prefix), error.only_too_many) from None
 
 
-def _answer(desk: Desk, received: Received, default_view: View, tally: Tally) -> bytes:
-    """A serialised CheckPrescriptionResponse."""
+def _answer(desk: Desk, received: Received, default_view: View, tally: Tally, data: bytes) -> bytes:
+    """A serialised CheckPrescriptionResponse; `data` is what was received."""
+    began = time.perf_counter_ns()
     knowledge = desk.knowledge
     if received.policy and received.policy != knowledge.policy.id:
         raise refusal(Reason.UNKNOWN_POLICY, "no such policy; GetKnowledge lists those there are")
@@ -109,7 +117,28 @@ def _answer(desk: Desk, received: Received, default_view: View, tally: Tally) ->
     tally.alerts += len(decision.alerts)
     tally.overall = decision.overall.name
     decision_id = uuid4_bytes(desk.random(16))
-    return desk.encode(decision, received.view or default_view, received.request_id, decision_id, desk.now_ns())
+    now = desk.now_ns()
+    answer = desk.encode(decision, received.view or default_view, received.request_id, decision_id, now)
+    if desk.decisions is None:
+        return answer
+    answered = Answered(decision, decision_id, now, (time.perf_counter_ns() - began) // 1000)
+    return answer if kept(desk, desk.decisions, received.request, answered, tally.caller, data) else answer + NOT_LOGGED
+
+
+def kept(
+    desk: Desk, decisions: DecisionLog, request: CheckRequest, answered: Answered, caller: str, data: bytes
+) -> bool:
+    """Whether the decision is on record now. Raises RefusedError where nothing may be answered that is not."""
+    try:
+        decisions.keep(desk.knowledge, caller, data, request, answered)
+    except Exception as error:  # a record that cannot be made is a record that cannot be written
+        if not isinstance(error, CannotWriteError):
+            desk.report(_fault(desk, error))
+        if decisions.required:
+            message = "the decision could not be recorded, and this server answers nothing that is not"
+            raise refusal(Reason.NOT_RECORDED, message, retry_ms=RETRY_RECORD_MS) from None
+        return False
+    return True
 
 
 # --- many prescriptions ------------------------------------------------------------------------------------------
@@ -128,9 +157,9 @@ def check_batch(desk: Desk, data: bytes, tally: Tally, may_go_on: Callable[[], N
         raise invalid([("items", f"at most {limits.BATCH_FULL_ITEMS.value} items with VIEW_FULL")], True)
     results: list[bytes] = []
     size = 0
-    for item in items:
+    for item, each in zip(items, sent, strict=True):
         may_go_on()
-        results.append(_result(desk, item, View.BRIEF, tally))
+        results.append(_result(desk, item, View.BRIEF, tally, each))
         size += len(results[-1]) + 4
         if size > limits.ANSWER_BYTES.value:
             raise too_large("the answer", size, limits.ANSWER_BYTES.value)
@@ -140,6 +169,7 @@ def check_batch(desk: Desk, data: bytes, tally: Tally, may_go_on: Callable[[], N
 def check_stream_item(desk: Desk, data: bytes, tally: Tally) -> bytes:
     """The answer to one message of StreamCheckPrescriptions; a refusal is an answer too."""
     item: Received | _Refused
+    told = b""
     try:
         sent = parsed(medication_safety_service_pb2.StreamCheckPrescriptionsRequest, data)
         if not sent.HasField("item"):
@@ -147,8 +177,9 @@ def check_stream_item(desk: Desk, data: bytes, tally: Tally) -> bytes:
     except RefusedError as refused:
         item = _Refused("", refused.status)
     else:
-        item = _item(desk, sent.item.SerializeToString(), "item.")
-    result = _result(desk, item, View.FULL, tally)
+        told = sent.item.SerializeToString()
+        item = _item(desk, told, "item.")
+    result = _result(desk, item, View.FULL, tally, told)
     return wire_pb2.StreamCheckPrescriptionsResponseParts(result=result).SerializeToString()
 
 
@@ -175,12 +206,12 @@ def _echo(data: bytes) -> str:
         return ""
 
 
-def _result(desk: Desk, item: Received | _Refused, default_view: View, tally: Tally) -> bytes:
-    """A serialised CheckResult."""
+def _result(desk: Desk, item: Received | _Refused, default_view: View, tally: Tally, data: bytes) -> bytes:
+    """A serialised CheckResult; `data` is what was received."""
     if isinstance(item, Received):
         try:
             received = item
-            answer = guarded(desk, lambda: _answer(desk, received, default_view, tally))
+            answer = guarded(desk, lambda: _answer(desk, received, default_view, tally, data))
         except RefusedError as refused:
             item = _Refused(item.request_id, refused.status)
         else:
@@ -218,7 +249,11 @@ def guarded(desk: Desk, work: Callable[[], T]) -> T:
     except RefusedError:
         raise
     except Exception as error:  # the last line of defence: nothing may pass
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        fault = Fault(desk.random(4).hex(), type(error).__name__, f"{os.path.basename(last.filename)}:{last.lineno}")
+        fault = _fault(desk, error)
         desk.report(fault)
         raise internal(fault.error_id) from None
+
+
+def _fault(desk: Desk, error: Exception) -> Fault:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return Fault(desk.random(4).hex(), type(error).__name__, f"{os.path.basename(last.filename)}:{last.lineno}")

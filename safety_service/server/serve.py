@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 
 from safety_service import __version__
 from safety_service.access.caller import UnusableCredentialsError
+from safety_service.decisions.log import CannotKeepError, DecisionLog
 from safety_service.engine.check import check
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.load import RULES_DATA, load_knowledge
@@ -26,13 +27,16 @@ from safety_service.server.admin import CannotAdministerError, open_admin
 from safety_service.server.connections import connected, stop_listening
 from safety_service.server.doors import Adds, open_doors
 from safety_service.server.encode_fast import FastEncoder
+from safety_service.server.feedback_handlers import SERVICE as FEEDBACK
+from safety_service.server.feedback_handlers import Keeping
 from safety_service.server.handlers import Desk, Engine
 from safety_service.server.in_use import InUse, Standing
+from safety_service.server.keeping import decision_log, index_of
 from safety_service.server.knowledge_handlers import open_library
 from safety_service.server.reading import Reading
 from safety_service.server.reload import Watch, files_of, forget, read_files, reload, unreadable
 from safety_service.server.settings import Settings
-from safety_service.server.transport import CHECKS, KNOWLEDGE, Gate, OpenStreams, services
+from safety_service.server.transport import CHECKS, KNOWLEDGE, Gate, OpenStreams, feedback_service, services
 from safety_service.server.transport_options import transport_options
 
 if TYPE_CHECKING:
@@ -57,6 +61,7 @@ class Serving:
     settings: Settings
     log: Log
     address: str
+    decisions: DecisionLog | None = None
 
     def stop_listening(self) -> None:
         """Leave new connections to those that share the port; calls on the open ones are answered as before."""
@@ -88,6 +93,8 @@ class Serving:
             idle = idle + 1 if self.gate.idle() else 0
             if hurried() or idle > 1:  # what is left does not end by itself: watches of the health
                 self.server.stop(0)
+        if self.decisions is not None:
+            self.decisions.close()
 
 
 def _knowledge(settings: Settings) -> Knowledge:
@@ -127,6 +134,10 @@ def start(
     certificates = _certificates(settings, log)
     if knowledge is None:
         knowledge = _knowledge(settings)
+    try:
+        decisions = decision_log(settings, knowledge)
+    except CannotKeepError as error:
+        raise CannotServeError(str(error)) from None
     pool = ThreadPoolExecutor(settings.threads, "check")
     batch_pool = ThreadPoolExecutor(settings.batch_threads, "batch")
     stream_pool = ThreadPoolExecutor(settings.max_streams + SPARE_STREAM_THREADS, "stream")
@@ -136,6 +147,7 @@ def start(
         encode=FastEncoder(knowledge).response,
         fingerprint_key=settings.key,
         report=lambda fault: log_fault(log, fault),
+        decisions=decisions,
     )
     gate = Gate(
         in_use=InUse(Standing(desk, open_library(knowledge, settings.key))),
@@ -160,10 +172,12 @@ def start(
         ),
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
     )
-    for name, methods in services(gate).items():
+    offered = services(gate)
+    offered[FEEDBACK] = feedback_service(gate, Keeping(decisions, index_of(settings)))
+    for name, methods in offered.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
         server.add_registered_method_handlers(name, methods)
-    names = [CHECKS, KNOWLEDGE, health.SERVICE_NAME]
+    names = [CHECKS, KNOWLEDGE, FEEDBACK, health.SERVICE_NAME]
     guarded = doors.before(server, log)
     checkup = _add_health(guarded)
     if settings.reflection:
@@ -173,7 +187,7 @@ def start(
     server.start()
     for each in ("", *names):
         checkup.set(each, health_pb2.HealthCheckResponse.SERVING)
-    serving = Serving(server, checkup, gate, settings, log, address)
+    serving = Serving(server, checkup, gate, settings, log, address, decisions)
     log.info(
         "serving",
         address=address,
@@ -185,6 +199,7 @@ def start(
         threads=settings.threads,
         tls=certificates is not None,
         locked=settings.is_locked,
+        decisions=decisions is not None,
         started_ms=round((time.perf_counter() - began) * 1000),
     )
     if settings.has_default_key:

@@ -189,6 +189,41 @@ class Settings(BaseSettings):
     keepalive_seconds: Annotated[
         float, Field(ge=1, le=7200, description="A silent client is asked after this whether it is still there.")
     ] = 60.0
+    site: Annotated[
+        str,
+        Field(max_length=100, description="Name of the site, for decisions of callers who have no name of their own."),
+    ] = ""
+    decisions_dir: Annotated[
+        Path | None,
+        Field(description="Folder that decisions and feedback are recorded in before the answer. None: nowhere."),
+    ] = None
+    decisions_required: Annotated[
+        Literal["refuse", "answer"],
+        Field(
+            description="Where a decision cannot be recorded: refuse the call (UNAVAILABLE), or answer it, marked "
+            "not_logged."
+        ),
+    ] = "refuse"
+    decisions_fsync: Annotated[
+        bool, Field(description="Wait until a record is on the disk: it then survives a loss of power too.")
+    ] = False
+    decisions_key_file: Annotated[
+        Path | None,
+        Field(
+            description="File of at least 16 bytes, the key of the pseudonyms of patients and orders; the same on all "
+            "servers. None: made from the fingerprint key."
+        ),
+    ] = None
+    decisions_segment_bytes: Annotated[
+        int, Field(ge=64 * 1024, le=1024**3, description="Size at which a new file of records is begun.")
+    ] = 64 * 1024 * 1024
+    decisions_index: Annotated[
+        str,
+        Field(
+            description="Index that summaries are read from: the path of a SQLite file, or a postgresql:// address. "
+            "Empty: index.sqlite in the folder of the decisions."
+        ),
+    ] = ""
 
     @field_validator("fingerprint_key")
     @classmethod

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from google.rpc import code_pb2
 from grpc_status import rpc_status
 
-from safety_service.server import handlers, limits
+from safety_service.server import feedback_handlers, handlers, limits
 from safety_service.server.access_log import Log, log_call
 from safety_service.server.doors import Doors
 from safety_service.server.errors import (
@@ -272,6 +272,19 @@ def _read_ahead(sent: Iterator[bytes], read: Messages, room: threading.Semaphore
 
 def _abort(context: grpc.ServicerContext, refused: RefusedError) -> NoReturn:
     context.abort_with_status(rpc_status.to_status(refused.status))
+
+
+def feedback_service(gate: Gate, keeping: feedback_handlers.Keeping) -> dict[str, Handler]:
+    """The methods of FeedbackService."""
+    methods = feedback_handlers.METHODS
+
+    def answers(method: Callable[[feedback_handlers.Keeping, bytes, str], Message]) -> Answer:
+        def answer(standing: Standing, data: bytes, tally: Tally, _: grpc.ServicerContext) -> bytes:
+            return guarded(standing.desk, lambda: method(keeping, data, tally.caller)).SerializeToString()
+
+        return answer
+
+    return {name: gate.unary(feedback_handlers.SERVICE, name, answers(method)) for name, method in methods.items()}
 
 
 def services(gate: Gate) -> dict[str, dict[str, Handler]]:

@@ -17,6 +17,7 @@ from safety_service.server.serve import Serving
 SERVICES = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1alpha.ServerReflection",
+    "medsafety.v1.FeedbackService",
     "medsafety.v1.KnowledgeService",
     "medsafety.v1.MedicationSafetyService",
 ]

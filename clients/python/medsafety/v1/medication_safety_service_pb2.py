@@ -31,7 +31,7 @@ from medsafety.v1 import patient_pb2 as medsafety_dot_v1_dot_patient__pb2
 from medsafety.v1 import prescription_pb2 as medsafety_dot_v1_dot_prescription__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,medsafety/v1/medication_safety_service.proto\x12\x0cmedsafety.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16google/type/date.proto\x1a\x19medsafety/v1/common.proto\x1a\x1bmedsafety/v1/decision.proto\x1a\x1amedsafety/v1/patient.proto\x1a\x1fmedsafety/v1/prescription.proto\"\xb5\x02\n\x18\x43heckPrescriptionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x30\n\x0cprescription\x18\x02 \x01(\x0b\x32\x1a.medsafety.v1.Prescription\x12&\n\x07patient\x18\x03 \x01(\x0b\x32\x15.medsafety.v1.Patient\x12 \n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x11.google.type.Date\x12 \n\x04view\x18\x05 \x01(\x0e\x32\x12.medsafety.v1.View\x12\x0e\n\x06policy\x18\x06 \x01(\t\x12!\n\x19\x65xpected_knowledge_digest\x18\x07 \x01(\t\x12\x34\n\x0fprior_overrides\x18\x08 \x03(\x0b\x32\x1b.medsafety.v1.PriorOverride\"^\n\rPriorOverride\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12(\n\roverridden_on\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xb3\x01\n\x19\x43heckPrescriptionResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x30\n\x0c\x65valuated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32\x16.medsafety.v1.Decision\x12\x11\n\talert_ids\x18\x05 \x03(\t\"\x8e\x01\n\x0b\x43heckResult\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12;\n\x08response\x18\x02 \x01(\x0b\x32\'.medsafety.v1.CheckPrescriptionResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"W\n\x1e\x42\x61tchCheckPrescriptionsRequest\x12\x35\n\x05items\x18\x01 \x03(\x0b\x32&.medsafety.v1.CheckPrescriptionRequest\"K\n\x1f\x42\x61tchCheckPrescriptionsResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.medsafety.v1.CheckResult\"W\n\x1fStreamCheckPrescriptionsRequest\x12\x34\n\x04item\x18\x01 \x01(\x0b\x32&.medsafety.v1.CheckPrescriptionRequest\"M\n StreamCheckPrescriptionsResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.medsafety.v1.CheckResult2\xf6\x02\n\x17MedicationSafetyService\x12\x64\n\x11\x43heckPrescription\x12&.medsafety.v1.CheckPrescriptionRequest\x1a\'.medsafety.v1.CheckPrescriptionResponse\x12v\n\x17\x42\x61tchCheckPrescriptions\x12,.medsafety.v1.BatchCheckPrescriptionsRequest\x1a-.medsafety.v1.BatchCheckPrescriptionsResponse\x12}\n\x18StreamCheckPrescriptions\x12-.medsafety.v1.StreamCheckPrescriptionsRequest\x1a..medsafety.v1.StreamCheckPrescriptionsResponse(\x01\x30\x01\x42\x1cP\x01Z\x18medsafety/v1;medsafetyv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,medsafety/v1/medication_safety_service.proto\x12\x0cmedsafety.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x16google/type/date.proto\x1a\x19medsafety/v1/common.proto\x1a\x1bmedsafety/v1/decision.proto\x1a\x1amedsafety/v1/patient.proto\x1a\x1fmedsafety/v1/prescription.proto\"\xb5\x02\n\x18\x43heckPrescriptionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x30\n\x0cprescription\x18\x02 \x01(\x0b\x32\x1a.medsafety.v1.Prescription\x12&\n\x07patient\x18\x03 \x01(\x0b\x32\x15.medsafety.v1.Patient\x12 \n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x11.google.type.Date\x12 \n\x04view\x18\x05 \x01(\x0e\x32\x12.medsafety.v1.View\x12\x0e\n\x06policy\x18\x06 \x01(\t\x12!\n\x19\x65xpected_knowledge_digest\x18\x07 \x01(\t\x12\x34\n\x0fprior_overrides\x18\x08 \x03(\x0b\x32\x1b.medsafety.v1.PriorOverride\"^\n\rPriorOverride\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12(\n\roverridden_on\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xc7\x01\n\x19\x43heckPrescriptionResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x30\n\x0c\x65valuated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32\x16.medsafety.v1.Decision\x12\x11\n\talert_ids\x18\x05 \x03(\t\x12\x12\n\nnot_logged\x18\x06 \x01(\x08\"\x8e\x01\n\x0b\x43heckResult\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12;\n\x08response\x18\x02 \x01(\x0b\x32\'.medsafety.v1.CheckPrescriptionResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"W\n\x1e\x42\x61tchCheckPrescriptionsRequest\x12\x35\n\x05items\x18\x01 \x03(\x0b\x32&.medsafety.v1.CheckPrescriptionRequest\"K\n\x1f\x42\x61tchCheckPrescriptionsResponse\x12(\n\x05items\x18\x01 \x03(\x0b\x32\x19.medsafety.v1.CheckResult\"W\n\x1fStreamCheckPrescriptionsRequest\x12\x34\n\x04item\x18\x01 \x01(\x0b\x32&.medsafety.v1.CheckPrescriptionRequest\"M\n StreamCheckPrescriptionsResponse\x12)\n\x06result\x18\x01 \x01(\x0b\x32\x19.medsafety.v1.CheckResult2\xf6\x02\n\x17MedicationSafetyService\x12\x64\n\x11\x43heckPrescription\x12&.medsafety.v1.CheckPrescriptionRequest\x1a\'.medsafety.v1.CheckPrescriptionResponse\x12v\n\x17\x42\x61tchCheckPrescriptions\x12,.medsafety.v1.BatchCheckPrescriptionsRequest\x1a-.medsafety.v1.BatchCheckPrescriptionsResponse\x12}\n\x18StreamCheckPrescriptions\x12-.medsafety.v1.StreamCheckPrescriptionsRequest\x1a..medsafety.v1.StreamCheckPrescriptionsResponse(\x01\x30\x01\x42\x1cP\x01Z\x18medsafety/v1;medsafetyv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,17 +44,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRIOROVERRIDE']._serialized_start=573
   _globals['_PRIOROVERRIDE']._serialized_end=667
   _globals['_CHECKPRESCRIPTIONRESPONSE']._serialized_start=670
-  _globals['_CHECKPRESCRIPTIONRESPONSE']._serialized_end=849
-  _globals['_CHECKRESULT']._serialized_start=852
-  _globals['_CHECKRESULT']._serialized_end=994
-  _globals['_BATCHCHECKPRESCRIPTIONSREQUEST']._serialized_start=996
-  _globals['_BATCHCHECKPRESCRIPTIONSREQUEST']._serialized_end=1083
-  _globals['_BATCHCHECKPRESCRIPTIONSRESPONSE']._serialized_start=1085
-  _globals['_BATCHCHECKPRESCRIPTIONSRESPONSE']._serialized_end=1160
-  _globals['_STREAMCHECKPRESCRIPTIONSREQUEST']._serialized_start=1162
-  _globals['_STREAMCHECKPRESCRIPTIONSREQUEST']._serialized_end=1249
-  _globals['_STREAMCHECKPRESCRIPTIONSRESPONSE']._serialized_start=1251
-  _globals['_STREAMCHECKPRESCRIPTIONSRESPONSE']._serialized_end=1328
-  _globals['_MEDICATIONSAFETYSERVICE']._serialized_start=1331
-  _globals['_MEDICATIONSAFETYSERVICE']._serialized_end=1705
+  _globals['_CHECKPRESCRIPTIONRESPONSE']._serialized_end=869
+  _globals['_CHECKRESULT']._serialized_start=872
+  _globals['_CHECKRESULT']._serialized_end=1014
+  _globals['_BATCHCHECKPRESCRIPTIONSREQUEST']._serialized_start=1016
+  _globals['_BATCHCHECKPRESCRIPTIONSREQUEST']._serialized_end=1103
+  _globals['_BATCHCHECKPRESCRIPTIONSRESPONSE']._serialized_start=1105
+  _globals['_BATCHCHECKPRESCRIPTIONSRESPONSE']._serialized_end=1180
+  _globals['_STREAMCHECKPRESCRIPTIONSREQUEST']._serialized_start=1182
+  _globals['_STREAMCHECKPRESCRIPTIONSREQUEST']._serialized_end=1269
+  _globals['_STREAMCHECKPRESCRIPTIONSRESPONSE']._serialized_start=1271
+  _globals['_STREAMCHECKPRESCRIPTIONSRESPONSE']._serialized_end=1348
+  _globals['_MEDICATIONSAFETYSERVICE']._serialized_start=1351
+  _globals['_MEDICATIONSAFETYSERVICE']._serialized_end=1725
 # @@protoc_insertion_point(module_scope)

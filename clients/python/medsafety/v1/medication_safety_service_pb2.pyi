@@ -22,6 +22,9 @@ hold a google.rpc.ErrorInfo with domain "medsafety" and one of these reasons; no
   RATE_EXCEEDED       RESOURCE_EXHAUSTED   this caller asks too often; a google.rpc.RetryInfo says when to try again
   OVERLOADED          RESOURCE_EXHAUSTED   too much work at once; a google.rpc.RetryInfo says when to try again
   DRAINING            UNAVAILABLE          the server is stopping; retry, which reaches another one
+  NOT_RECORDED        UNAVAILABLE          it could not be recorded, and the server answers nothing that is not; retry
+  NOT_KEPT            FAILED_PRECONDITION  FeedbackService of a server that keeps no decisions
+  INDEX_UNAVAILABLE   UNAVAILABLE          sums cannot be read for now; checks and feedback go on
 
 Limits are listed by KnowledgeService.GetKnowledge. Checks change nothing, so every call may be retried.
 """
@@ -158,10 +161,15 @@ class CheckPrescriptionResponse(_message.Message):
     EVALUATED_AT_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     ALERT_IDS_FIELD_NUMBER: _builtins.int
+    NOT_LOGGED_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """As sent. Empty: none was sent."""
     decision_id: _builtins.str
     """UUID of this answer, new for every answer. Always set."""
+    not_logged: _builtins.bool
+    """The server keeps decisions, and could not keep this one: nobody can look it up later. Not set: it is kept, or the
+    server keeps none.
+    """
     @_builtins.property
     def evaluated_at(self) -> _timestamp_pb2.Timestamp:
         """When it was decided, UTC, by the server's clock. Rules do not read it. Always set."""
@@ -184,10 +192,11 @@ class CheckPrescriptionResponse(_message.Message):
         evaluated_at: _timestamp_pb2.Timestamp | None = ...,
         decision: _decision_pb2.Decision | None = ...,
         alert_ids: _abc.Iterable[_builtins.str] | None = ...,
+        not_logged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "evaluated_at", b"evaluated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_ids", b"alert_ids", "decision", b"decision", "decision_id", b"decision_id", "evaluated_at", b"evaluated_at", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_ids", b"alert_ids", "decision", b"decision", "decision_id", b"decision_id", "evaluated_at", b"evaluated_at", "not_logged", b"not_logged", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,6 +22,9 @@ hold a google.rpc.ErrorInfo with domain "medsafety" and one of these reasons; no
   RATE_EXCEEDED       RESOURCE_EXHAUSTED   this caller asks too often; a google.rpc.RetryInfo says when to try again
   OVERLOADED          RESOURCE_EXHAUSTED   too much work at once; a google.rpc.RetryInfo says when to try again
   DRAINING            UNAVAILABLE          the server is stopping; retry, which reaches another one
+  NOT_RECORDED        UNAVAILABLE          it could not be recorded, and the server answers nothing that is not; retry
+  NOT_KEPT            FAILED_PRECONDITION  FeedbackService of a server that keeps no decisions
+  INDEX_UNAVAILABLE   UNAVAILABLE          sums cannot be read for now; checks and feedback go on
 
 Limits are listed by KnowledgeService.GetKnowledge. Checks change nothing, so every call may be retried.
 """

@@ -1,0 +1,158 @@
+"""The index: the same sums from SQLite and PostgreSQL, made anew at any time, and never in the way."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from safety_service.decisions.index import (
+    Database,
+    IndexUnavailableError,
+    catch_up,
+    opened,
+    reindex,
+    segment_of,
+)
+from safety_service.decisions.ledger import prune
+from safety_service.decisions.log import DecisionLog
+from safety_service.decisions.records import Feedback, alert_id
+from safety_service.decisions.segment import segments
+from safety_service.decisions.summary import Asked, Reason, summarize
+from safety_service.domain import CheckRequest
+from safety_service.engine.check import check
+from safety_service.knowledge.knowledge import Knowledge
+from tests.decisions.clock import Clock
+from tests.decisions.postgres import Postgres
+
+Decide = Callable[..., bytes]
+DAY = 86_400 * 1_000_000_000
+MONTH = "2026-11"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with Postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "index.sqlite")
+    running: Postgres = request.getfixturevalue("postgres")
+    return running.new_database()
+
+
+@pytest.fixture
+def database(address: str) -> Iterator[Database]:
+    with opened(address, to_write=True) as found:
+        yield found
+
+
+@pytest.fixture
+def overridden(log: DecisionLog, decide: Decide, knowledge: Knowledge, request_sent: CheckRequest) -> tuple[bytes, ...]:
+    """Three orders of two callers, one checked twice; one alert overridden and one accepted."""
+    alerts = check(knowledge, request_sent, b"key").alerts
+    other = replace(request_sent, prescription=replace(request_sent.prescription, id="another"))
+    ids = (decide(caller="a"), decide(caller="a"), decide(other, caller="a"), decide(caller="b"))
+    first = alert_id(ids[0].hex(), alerts[0].fingerprint)
+    second = alert_id(ids[2].hex(), alerts[1].fingerprint)
+    log.take([Feedback(first.upper(), "overridden", system="urn:x", code="benefit", display="Benefit")], "a")
+    log.take([Feedback(second, "accepted")], "a")
+    return ids
+
+
+def test_sums_are_per_order_site_and_month(log: DecisionLog, overridden: object, database: Database) -> None:
+    assert catch_up(log.folder, database) == 6
+    assert catch_up(log.folder, database) == 0
+    found = summarize(database, Asked())
+    rows = {(each.site, each.rule_id): each for each in found.rows}
+
+    course = rows["a", "duration.course"]
+    assert (course.month, course.orders, course.fired, course.suppressed) == (MONTH, 2, 2, 0)
+    assert (course.overridden, course.accepted) == (1, 0)
+    assert course.reasons == (Reason("urn:x", "benefit", "Benefit", 1),)
+    assert course.per_100(course.overridden) == 50
+    start = rows["a", "hepatic.start-dose"]
+    assert (start.overridden, start.accepted) == (0, 1)
+    assert rows["b", "duration.course"].orders == 1
+    assert [each.site for each in found.rows] == sorted(each.site for each in found.rows)
+    assert found.rows[0] == course
+
+    assert {each.rule_id for each in summarize(database, Asked(rule_id="duration.course")).rows} == {"duration.course"}
+    assert {each.site for each in summarize(database, Asked(site="b")).rows} == {"b"}
+    assert summarize(database, Asked(from_month="2026-12")).rows == ()
+    assert summarize(database, Asked(to_month="2026-10")).rows == ()
+    assert summarize(database, Asked(MONTH, MONTH)).rows == found.rows
+
+
+def test_of_two_with_one_id_the_later_counts_and_the_same_counts_once(
+    log: DecisionLog,
+    overridden: tuple[bytes, ...],
+    database: Database,
+    clock: Clock,
+    knowledge: Knowledge,
+    request_sent: CheckRequest,
+) -> None:
+    fingerprint = check(knowledge, request_sent, b"key").alerts[0].fingerprint
+    alert = alert_id(overridden[3].hex(), fingerprint)
+    told = Feedback(alert, "overridden", id="f-1")
+    assert log.take([told, told], "b") == ["f-1", "f-1"]
+    catch_up(log.folder, database)
+    (row,) = summarize(database, Asked(rule_id="duration.course", site="b")).rows
+    assert (row.overridden, row.reasons) == (1, (Reason("", "", "", 1),))
+
+    clock.now += 1
+    log.take([replace(told, outcome="accepted")], "b")
+    catch_up(log.folder, database)
+    (row,) = summarize(database, Asked(rule_id="duration.course", site="b")).rows
+    assert (row.overridden, row.accepted, row.reasons) == (0, 1, ())
+
+
+def test_the_index_made_anew_is_the_same(log: DecisionLog, overridden: tuple[bytes, ...], database: Database) -> None:
+    catch_up(log.folder, database)
+    before = summarize(database, Asked())
+    assert reindex(log.folder, database) == 6
+    assert summarize(database, Asked()) == before
+    assert segment_of(database, overridden[0].hex()) == segments(log.folder)[0].name
+    assert segment_of(database, "0" * 32) is None
+
+
+def test_what_is_pruned_leaves_the_index(log: DecisionLog, decide: Decide, clock: Clock, database: Database) -> None:
+    old = decide()
+    clock.now += 40 * DAY
+    new = decide()
+    catch_up(log.folder, database)
+    assert len({each.month for each in summarize(database, Asked()).rows}) == 2
+    prune(log.folder, clock.now - DAY, clock.now)
+    catch_up(log.folder, database)
+
+    assert {each.month for each in summarize(database, Asked()).rows} == {"2027-01"}
+    assert segment_of(database, old.hex()) is None
+    assert segment_of(database, new.hex()) is not None
+
+
+def test_nothing_is_half_indexed(database: Database) -> None:
+    def half(then: str) -> None:
+        with database.together():
+            database.run("INSERT INTO about VALUES (9)")
+            database.run(then) if then else 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        half("")
+    assert database.run("SELECT schema_version FROM about") == [(1,)]
+    with pytest.raises(IndexUnavailableError):
+        half("SELECT nothing FROM nowhere")
+    assert database.run("SELECT schema_version FROM about") == [(1,)]
+
+
+def test_an_index_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    for address in (str(tmp_path / "none.sqlite"), f"postgresql://127.0.0.1:1/x?user=a&password={UUID(int=7)}"):
+        with pytest.raises(IndexUnavailableError) as raised, opened(address, to_write=False):
+            pass
+        assert str(UUID(int=7)) not in str(raised.value)
+    (tmp_path / "broken.sqlite").write_bytes(b"no database" * 1000)
+    with pytest.raises(IndexUnavailableError), opened(str(tmp_path / "broken.sqlite"), to_write=True):
+        pass
