@@ -6,7 +6,15 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 
-import { BATCH_MS, CHANNEL_OPTIONS, CHECK_MS, STREAM_MS, channelCredentials, type Token } from "./connection.js";
+import {
+  BATCH_MS,
+  CHANNEL_OPTIONS,
+  CHECK_MS,
+  STREAM_MS,
+  checkSecrecy,
+  metadataOf,
+  type Token,
+} from "./connection.js";
 import { answerOrError, errorOfCall, type ItemError } from "./errors.js";
 import type { CareOption, PainPhase } from "./gen/medsafety/v1/care_pb.js";
 import type { MedicationLine, Rule, RuleKind, Source } from "./gen/medsafety/v1/knowledge_pb.js";
@@ -33,7 +41,7 @@ export type CheckPrescriptionInit = MessageInitShape<typeof CheckPrescriptionReq
 export interface ClientOptions {
   /** For TLS, what `grpc.credentials.createSsl()` returns; with key and certificate, mutual TLS. Not given: no TLS. */
   readonly credentials?: grpc.ChannelCredentials;
-  /** A bearer token, or what gives one. Only with `credentials`. */
+  /** Who calls, for a server that asks: a token, or what gives one. Without TLS it goes to this machine only. */
   readonly token?: Token;
   /** Milliseconds for a single call: 2,000. */
   readonly timeoutMs?: number;
@@ -64,13 +72,19 @@ export interface CallOptions {
  */
 export class MedsafetyClient {
   readonly #client: grpc.Client;
+  readonly #token: Token | undefined;
   readonly #timeoutMs: number;
   readonly #batchTimeoutMs: number;
   readonly #streamTimeoutMs: number;
 
-  /** @param target `host:port`, or another gRPC name such as `unix:/run/medsafety.sock`. */
+  /**
+   * @param target `host:port`, or another gRPC name such as `unix:/run/medsafety.sock`.
+   * @throws TypeError if a token would go over a network without TLS.
+   */
   constructor(target: string, options: ClientOptions = {}) {
-    const credentials = channelCredentials(options.credentials, options.token);
+    checkSecrecy(target, options.credentials, options.token);
+    this.#token = options.token;
+    const credentials = options.credentials ?? grpc.credentials.createInsecure();
     this.#client = new grpc.Client(target, credentials, { ...CHANNEL_OPTIONS, ...options.channel });
     this.#timeoutMs = options.timeoutMs ?? CHECK_MS;
     this.#batchTimeoutMs = options.batchTimeoutMs ?? BATCH_MS;
@@ -121,11 +135,14 @@ export class MedsafetyClient {
   ): AsyncGenerator<CheckPrescriptionResponse | ItemError, void, undefined> {
     const method = MedicationSafetyService.method.streamCheckPrescriptions;
     const { timeoutMs = this.#streamTimeoutMs, signal } = options;
+    const deadline = Date.now() + timeoutMs;
+    const metadata = await metadataOf(this.#token);
     const call = this.#client.makeBidiStreamRequest(
       path(method),
       asItIs,
       (read) => fromBinary(method.output, read),
-      { deadline: Date.now() + timeoutMs },
+      metadata,
+      { deadline },
     );
     call.on("error", () => undefined); // the loop below sees it; one that comes after the loop has no other listener
     const ended = new AbortController();
@@ -240,13 +257,16 @@ export class MedsafetyClient {
     { timeoutMs = this.#timeoutMs, signal }: CallOptions,
   ): Promise<MessageShape<O>> {
     const data = written(method.input, request);
+    const deadline = Date.now() + timeoutMs;
+    const metadata = await metadataOf(this.#token);
     return new Promise((resolve, reject) => {
       const call = this.#client.makeUnaryRequest(
         path(method),
         asItIs,
         (read) => fromBinary(method.output, read),
         data,
-        { deadline: Date.now() + timeoutMs },
+        metadata,
+        { deadline },
         (failed, answer) => {
           signal?.removeEventListener("abort", onAbort);
           if (answer === undefined) reject(errorOfCall(failed));

@@ -23,27 +23,26 @@ export const CHANNEL_OPTIONS: grpc.ChannelOptions = {
 export type Token = string | (() => string | Promise<string>);
 
 /**
- * The credentials of a channel. A token is only sent over TLS.
+ * Holds a token back from a network without TLS.
  *
- * @throws TypeError if there is a token and no TLS.
+ * @throws TypeError if there is a token, no TLS, and the server is on another machine.
  */
-export function channelCredentials(
-  tls: grpc.ChannelCredentials | undefined,
-  token: Token | undefined,
-): grpc.ChannelCredentials {
-  if (token === undefined) return tls ?? grpc.credentials.createInsecure();
-  if (tls === undefined) throw new TypeError("a token is only sent over TLS: give credentials too");
-  const bearer = grpc.credentials.createFromMetadataGenerator((_, done) => {
-    Promise.resolve()
-      .then(() => (typeof token === "string" ? token : token()))
-      .then(
-        (now) => {
-          const metadata = new grpc.Metadata();
-          metadata.set("authorization", `Bearer ${now}`);
-          done(null, metadata);
-        },
-        (error: unknown) => done(error instanceof Error ? error : new Error("no token could be had")),
-      );
-  });
-  return grpc.credentials.combineChannelCredentials(tls, bearer);
+export function checkSecrecy(target: string, tls: grpc.ChannelCredentials | undefined, token: Token | undefined): void {
+  if (token === undefined || tls !== undefined || isLocal(target)) return;
+  throw new TypeError("a token goes to another machine by TLS only: give credentials, such as credentials.createSsl()");
+}
+
+/** What goes with a call. */
+export async function metadataOf(token: Token | undefined): Promise<grpc.Metadata> {
+  const metadata = new grpc.Metadata();
+  if (token !== undefined) {
+    metadata.set("authorization", `Bearer ${typeof token === "string" ? token : await token()}`);
+  }
+  return metadata;
+}
+
+function isLocal(target: string): boolean {
+  const address = target.replace(/^dns:\/*/, "");
+  const host = address.slice(0, Math.max(0, address.lastIndexOf(":"))).replace(/^\[|\]$/g, "");
+  return target.startsWith("unix:") || host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
 }

@@ -19,7 +19,7 @@ export const MAX_WAITING = 4;
 export const target = process.env["MEDSAFETY_TARGET"] ?? (await started());
 
 async function started(): Promise<string> {
-  const flags = ["--listen", "127.0.0.1:0", "--threads", "1", "--max-waiting", String(MAX_WAITING)];
+  const flags = ["--listen", "127.0.0.1:0", "--threads", "1", "--max-waiting-batches", String(MAX_WAITING)];
   const server = spawn(PYTHON, ["-m", "safety_service", "serve", ...flags], {
     cwd: fileURLToPath(ROOT),
     stdio: ["ignore", "pipe", "inherit"],

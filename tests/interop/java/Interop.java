@@ -67,7 +67,7 @@ public class Interop {
 
     // More at once than may wait; the last is cancelled.
     var futures = MedicationSafetyServiceGrpc.newFutureStub(channel).withDeadlineAfter(60, TimeUnit.SECONDS);
-    var some = BatchCheckPrescriptionsRequest.newBuilder().addAllItems(Collections.nCopies(200, request)).build();
+    var some = BatchCheckPrescriptionsRequest.newBuilder().addAllItems(Collections.nCopies(100, request)).build();
     var calls = new ArrayList<com.google.common.util.concurrent.ListenableFuture<?>>();
     for (int index = 0; index < 12; index++) {
       calls.add(futures.batchCheckPrescriptions(some));

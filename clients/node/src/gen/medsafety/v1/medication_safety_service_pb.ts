@@ -13,6 +13,10 @@
 //   NOT_FOUND           NOT_FOUND            KnowledgeService has nothing with that id
 //   BAD_PAGE_TOKEN      INVALID_ARGUMENT     the token is not one of ours, or belongs to another list or filter
 //   STALE_PAGE_TOKEN    FAILED_PRECONDITION  the knowledge has changed since the token was given; start again
+//   CREDENTIALS_MISSING UNAUTHENTICATED      the server asks who calls, and nothing was shown
+//   CREDENTIALS_INVALID UNAUTHENTICATED      the token or certificate is not valid, expired, or made out to another
+//   SCOPE_MISSING       PERMISSION_DENIED    the caller may not use this method; metadata `scope` names what it needs
+//   RATE_EXCEEDED       RESOURCE_EXHAUSTED   this caller asks too often; a google.rpc.RetryInfo says when to try again
 //   OVERLOADED          RESOURCE_EXHAUSTED   too much work at once; a google.rpc.RetryInfo says when to try again
 //   DRAINING            UNAVAILABLE          the server is stopping; retry, which reaches another one
 //
