@@ -16,6 +16,9 @@ STUBS := v1 internal
 CLIENT := clients/python/medsafety
 BASELINE := proto/baseline.binpb
 INCLUDE := build/proto-include
+NODE := clients/node
+# Without npm the tests of the Node client are skipped, and say so.
+NODE_READY := $(if $(shell command -v npm),$(NODE)/node_modules/.installed)
 # Kept for `make test`: the slower doors of the house.
 NOT_IN_CHECK := tests/contract tests/curation tests/equivalence tests/end_to_end tests/audit/test_audit.py
 # On every core; a worker that has nothing left takes over from another.
@@ -25,6 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export STRICT
 
 .PHONY: help setup demo serve check lint unit proto proto-check proto-baseline test knowledge test-long bench bench-audit lock clean
+.PHONY: clients node-stubs node-stubs-check
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,9 +73,27 @@ proto-check: .venv/.installed $(INCLUDE)  ## fail if the committed stubs differ 
 proto-baseline: .venv/.installed $(INCLUDE)  ## at a release: freeze the contract that later changes are held to
 	$(BIN)/buf build proto --exclude-source-info --output $(BASELINE)
 
-test: lint  ## everything but the long tests; STRICT=1 makes a skipped test fail
+test: lint $(NODE_READY)  ## everything but the long tests; STRICT=1 makes a skipped test fail
 	$(PYTEST) -m "not long" $(ARGS)
 	$(if $(ARGS),,@$(MAKE) --no-print-directory knowledge)
+
+clients: .venv/.installed $(NODE_READY)  ## the clients of other languages against a real server: Node, connect, Java (needs npm, a JDK, Debian's grpc-java)
+	$(if $(NODE_READY),@$(MAKE) --no-print-directory node-stubs-check)
+	$(BIN)/pytest tests/interop $(ARGS)
+
+node-stubs: .venv/.installed $(INCLUDE) $(NODE)/node_modules/.installed  ## regenerate the TypeScript messages of clients/node from proto/
+	@$(generate_node)
+	@rm -rf $(NODE)/src/gen $(NODE)/test/gen
+	@cp -R build/node/src $(NODE)/src/gen
+	@cp -R build/node/test $(NODE)/test/gen
+	@echo "$(NODE): messages regenerated"
+
+node-stubs-check: .venv/.installed $(INCLUDE) $(NODE)/node_modules/.installed
+	@$(generate_node)
+	@for part in src test; do \
+		diff -r -N -q $(NODE)/$$part/gen build/node/$$part || \
+		{ echo "The messages in $(NODE) do not match proto/: run make node-stubs" >&2; exit 1; }; \
+	done
 
 knowledge: .venv/.installed  ## is the knowledge in order, do the cases hold, and would they notice a wrong rule?
 	@$(SAFETY) knowledge validate
@@ -79,7 +101,7 @@ knowledge: .venv/.installed  ## is the knowledge in order, do the cases hold, an
 	@$(SAFETY) knowledge coverage --brief
 	@$(SAFETY) knowledge mutate --brief
 
-test-long: .venv/.installed  ## every test, long ones too, searching at random; SEED=n repeats a run
+test-long: .venv/.installed $(NODE_READY)  ## every test, long ones too, searching at random; SEED=n repeats a run
 	@seed=$${SEED:-$$($(PY) -c 'import secrets; print(secrets.randbelow(2**32))')}; \
 	echo "Random seed $$seed; to repeat this run: make test-long SEED=$$seed"; \
 	HYPOTHESIS_PROFILE=long SEED=$$seed $(BIN)/pytest --timeout=3600 --hypothesis-seed=$$seed $(ARGS)
@@ -102,7 +124,7 @@ lock: .venv/.installed  ## rewrite requirements/*.lock from pyproject.toml; UPGR
 	@! grep -n '://' requirements/*.lock || { echo "a lock names an address" >&2; exit 1; }
 
 clean:  ## remove .venv, build/ and every cache
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist $(NODE)/node_modules $(NODE)/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A candidate must run: a version manager may leave a name on the PATH with nothing behind it.
@@ -128,6 +150,11 @@ clean:  ## remove .venv, build/ and every cache
 	@$(PY) -m pip install --quiet --require-hashes --no-deps -r requirements/bench.lock
 	@touch $@
 
+# Nothing here needs a package's own install script.
+$(NODE)/node_modules/.installed: $(NODE)/package-lock.json
+	@cd $(NODE) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 $(INCLUDE): .venv/.locked
 	@rm -rf $@ $@.new
 	@google=$$($(PY) -c 'import pathlib, google.rpc.status_pb2 as m; print(pathlib.Path(m.__file__).parents[1])'); \
@@ -146,4 +173,17 @@ PATH="$(CURDIR)/$(BIN):$$PATH" $(PY) -m grpc_tools.protoc -I proto -I $(INCLUDE)
 for folder in $$(find build/stubs/medsafety -mindepth 1 -type d); do \
 	echo '"""Generated from proto/ by make proto; never edited by hand."""' > $$folder/__init__.py; \
 done
+endef
+
+# The messages of errors come from googleapis, as in Python; those of health, for tests, from grpcio-health-checking.
+define generate_node
+rm -rf build/node; mkdir -p build/node/src build/node/test; \
+es="--plugin=protoc-gen-es=$(NODE)/node_modules/.bin/protoc-gen-es --es_opt=target=ts,import_extension=js"; \
+$(PY) -m grpc_tools.protoc $$es -I proto -I $(INCLUDE) --es_out=build/node/src \
+	$$(cd proto && find medsafety/v1 -name '*.proto' | LC_ALL=C sort) \
+	google/rpc/error_details.proto google/rpc/status.proto google/type/date.proto; \
+$(PY) -c 'import sys; from google.protobuf.descriptor_pb2 import FileDescriptorProto as F, FileDescriptorSet as S; from grpc_health.v1 import health_pb2 as h; \
+	sys.stdout.buffer.write(S(file=[F.FromString(h.DESCRIPTOR.serialized_pb)]).SerializeToString())' > build/node/health.binpb; \
+$(PY) -m grpc_tools.protoc $$es --descriptor_set_in=build/node/health.binpb --es_out=build/node/test grpc_health/v1/health.proto; \
+rm build/node/health.binpb
 endef

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from safety_service.cli import app
@@ -10,6 +11,7 @@ from safety_service.demo import ARTICLE_CASE
 from safety_service.server.limits import ALL
 
 ROOT = Path(__file__).parents[1]
+CLIENTS = ROOT / "clients"
 
 
 def test_the_readme_shows_what_is_printed() -> None:
@@ -33,3 +35,25 @@ def test_every_reason_is_in_the_table() -> None:
     told = re.findall(r"^\| `([A-Z_]+)` \| ([A-Z_]+) \|", text, re.MULTILINE)
     assert told == re.findall(r"^//   ([A-Z_]{6,}) +([A-Z_]{6,}) +\S", contract, re.MULTILINE)
     assert len(told) > 5
+
+
+@pytest.mark.parametrize(
+    ("document", "language", "shown"),
+    [
+        ("docs/clients.md", "json", "retry-policy.json"),
+        ("docs/clients.md", "ts", "node/examples/quick-start.ts"),
+        ("docs/clients.md", "python", "python/examples/quick_start.py"),
+        ("docs/clients.md", "java", "java/QuickStart.java"),
+        ("clients/node/README.md", "ts", "node/examples/quick-start.ts"),
+        ("README.md", "python", "python/examples/quick_start.py"),
+    ],
+)
+def test_a_document_shows_the_program_that_is_tested(document: str, language: str, shown: str) -> None:
+    blocks = re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    assert blocks[0] == (CLIENTS / shown).read_text(), f"{document} shows an older clients/{shown}"
+
+
+def test_clients_md_shows_what_the_segment_example_prints() -> None:
+    # tests/client/test_examples.py runs it
+    text = (ROOT / "docs" / "clients.md").read_text()
+    assert "439-E4=MX 440-E5=M0 441-E6=1C 528-FS=1\n  544-FY=28 days planned; labelled for two or three weeks\n" in text

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from importlib.resources import files
+from typing import Any, Final
 
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 
@@ -13,25 +14,9 @@ STREAM_SECONDS: Final = 600.0
 
 # Checks change nothing, so a call that did not reach a server may be sent again: after about 0.1 s, 0.2 s
 # and 0.4 s, each drawn at random around that, always within the deadline. The throttle stops retries once
-# most calls fail, so that a server in trouble is not asked four times as often.
-SERVICE_CONFIG: Final = {
-    "methodConfig": [
-        {
-            "name": [
-                {"service": "medsafety.v1.MedicationSafetyService"},
-                {"service": "medsafety.v1.KnowledgeService"},
-            ],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "1s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-    "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
-}
+# most calls fail, so that a server in trouble is not asked four times as often. One file for the clients of
+# every language: clients/retry-policy.json.
+SERVICE_CONFIG: Final[dict[str, Any]] = json.loads(files("medsafety").joinpath("retry-policy.json").read_bytes())
 
 CHANNEL_OPTIONS: Final[tuple[tuple[str, str | int], ...]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
