@@ -28,9 +28,10 @@ from safety_service.engine.check import check
 from safety_service.gateway.caller import Callers
 from safety_service.gateway.cards import Shown, answer
 from safety_service.gateway.check_door import answer_request, read_request
-from safety_service.gateway.checked_orders import Desk, Engine, check_orders
+from safety_service.gateway.checked_orders import CheckedOrder, Desk, Engine, check_orders
 from safety_service.gateway.clients import Client
 from safety_service.gateway.discovery import HOOKS, SERVICE_ID, discovery
+from safety_service.gateway.dispatched import found_orders, to_ask
 from safety_service.gateway.feedback import FeedbackSink, InMemory, read_feedback
 from safety_service.gateway.fetch import Fetcher, fetch_missing, queries
 from safety_service.gateway.fhir.notes import Notes
@@ -38,7 +39,7 @@ from safety_service.gateway.fhir.pool import Pool
 from safety_service.gateway.fhir.prefetch import read_prefetch
 from safety_service.gateway.fhir.shapes import Json
 from safety_service.gateway.fhir_check import answer_fhir, read_parameters
-from safety_service.gateway.hook_request import ORDER_SELECT, HookRequest, is_selected, read_hook_request
+from safety_service.gateway.hook_request import ORDER_SELECT, WRITING, HookRequest, is_selected, read_hook_request
 from safety_service.gateway.openapi import openapi
 from safety_service.gateway.outside import Reader
 from safety_service.gateway.page_routes import page_routes
@@ -84,10 +85,6 @@ class Gateway:
     @property
     def desk(self) -> Desk:
         return Desk(self.knowledge, self.engine, self.fingerprint_key, self.today)
-
-    @property
-    def shown(self) -> Shown:
-        return Shown(self.knowledge, self.base)
 
     def readers(self) -> Iterator[Reader]:
         """What has connections to other servers."""
@@ -179,7 +176,7 @@ class _Service:
         if fetcher is not None and call.fhir_server:
             client: Client | None = getattr(request.state, "client", None)
             allowed = frozenset() if client is None else client.fhir_servers
-            asked = queries(call.patient_id, call.prefetch)
+            asked = {**queries(call.patient_id, call.prefetch), **to_ask(call.dispatched, call.prefetch)}
             told = await fetch_missing(fetcher, call.fhir_server, allowed, call.authorization, asked, notes)
             call = replace(call, prefetch={**call.prefetch, **told})
         return Response(orjson.dumps(hook_answer(self.gateway, call, notes)), media_type=JSON)
@@ -189,8 +186,14 @@ def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes) -> dict[str, 
     """The cards of a call; `notes` has what could not be fetched for it."""
     pool = Pool()
     fetched = read_prefetch(call.prefetch, pool, notes)
+    lost: list[CheckedOrder] = []
+    if call.dispatched:
+        drafts, lost = found_orders(call.dispatched, fetched)
+        call = replace(call, drafts=tuple(drafts))
+    notes.said += call.said
     orders = check_orders(gateway.desk, call, _selector(call), fetched, pool, notes)
-    return answer(gateway.shown, [(each, uuid4_bytes(gateway.random(16))) for each in orders])
+    shown = Shown(gateway.knowledge, gateway.base, call.hook in WRITING)
+    return answer(shown, [(each, uuid4_bytes(gateway.random(16))) for each in (*orders, *lost)])
 
 
 def _selector(call: HookRequest) -> Callable[[Any], bool]:

@@ -59,10 +59,14 @@ _UNANSWERED = (CheckStatus.NOT_EVALUATED, CheckStatus.ERROR)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What cards are written with. `base` is the public address of this gateway, without a slash at the end."""
+    """What cards are written with. `base` is the public address of this gateway, without a slash at the end.
+
+    `changes` are offered as actions where the order is being written; a signed one is not for the reader to change.
+    """
 
     knowledge: Knowledge
     base: str
+    changes: bool = True
 
 
 def answer(shown: Shown, orders: Sequence[tuple[CheckedOrder, bytes]]) -> Object:
@@ -108,7 +112,7 @@ def _alert_card(
     shown: Shown, order: CheckedOrder, card: Card, ids: Sequence[str], every: Sequence[Suggestion]
 ) -> Object:
     """`ids` are those of its alerts; the first is also that of the card, so that it stays when others join it."""
-    suggestions = suggested(order.draft.resource, card.suggestions, every, ids[0])
+    suggestions = suggested(order.draft.resource, card.suggestions, every, ids[0]) if shown.changes else []
     kinds = {each.alert.kind for each in card.reasons}
     return kept(
         uuid=ids[0],
@@ -319,7 +323,8 @@ def _open_card(shown: Shown, order: CheckedOrder, decision: Decision, decision_i
 
 
 def _not_checked_at_all(shown: Shown, order: CheckedOrder, decision_id: bytes) -> Object:
-    summary = "This order was not checked: it names no medication. Please review by hand."
+    why = "it could not be read" if order.unread else "it names no medication"
+    summary = f"This order was not checked: {why}. Please review by hand."
     return _note(shown, order, decision_id, summary, plain(order.why_not))
 
 

@@ -52,12 +52,16 @@ class Sent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CheckedOrder:
-    """An order with its decision, or with the reason why there is none. `said` explains how the order was read."""
+    """An order with its decision, or with the reason why there is none. `said` explains how the order was read.
+
+    `unread`: the order was named only, and neither sent nor found.
+    """
 
     draft: Draft
     decision: Decision | None
     said: tuple[str, ...] = ()
     why_not: str = ""
+    unread: bool = False
 
     @property
     def reference(self) -> str:
@@ -83,6 +87,7 @@ def check_orders(
     today = desk.today()
     person = read_person(sent.patient_id, fetched, pool, desk.knowledge.care, today)
     person.notes.unused += fetch_notes.unused
+    person.notes.said += fetch_notes.said
     if sent.stated is not None:
         person.message.MergeFrom(sent.stated)
     orders = [each for each in drafts if _is_order(each.resource)]

@@ -37,7 +37,10 @@ def openapi(base: str) -> Object:
                     "operationId": "callHook",
                     "summary": "Cards for the orders of a call",
                     "requestBody": _body(_HOOK_REQUEST),
-                    "responses": {"200": _json("Cards", _HOOK_RESPONSE), **_problems(400, 404, 408, 413, 415, 503)},
+                    "responses": {
+                        "200": _json("Cards", _HOOK_RESPONSE),
+                        **_problems(400, 404, 408, 412, 413, 415, 503),
+                    },
                 },
             },
             "/cds-services/{id}/feedback": {
@@ -99,15 +102,46 @@ _BUNDLE: Object = {
                 "type": "object",
                 "required": ["resource"],
                 "properties": {
-                    "resource": {
-                        "type": "object",
-                        "required": ["resourceType"],
-                        "properties": {"resourceType": _TEXT},
-                    }
+                    "resource": {"type": "object", "required": ["resourceType"], "properties": {"resourceType": _TEXT}}
                 },
             },
         },
     },
+}
+_RESOURCE: Object = {"type": "object", "required": ["resourceType"], "properties": {"resourceType": _TEXT}}
+_WHO: Object = {"userId": _TEXT, "patientId": _TEXT, "encounterId": _TEXT}
+_ORDERS: Object = {
+    "title": "order-select, order-sign",
+    "type": "object",
+    "required": ["userId", "patientId", "draftOrders"],
+    "properties": {
+        **_WHO,
+        "selections": {"type": "array", "minItems": 1, "items": _TEXT},
+        "draftOrders": _BUNDLE,
+    },
+}
+_DISPATCH: Object = {
+    "title": "order-dispatch",
+    "type": "object",
+    "required": ["patientId", "dispatchedOrders", "performer"],
+    "properties": {
+        "patientId": _TEXT,
+        "dispatchedOrders": {"type": "array", "minItems": 1, "maxItems": 50, "items": _TEXT},
+        "performer": _TEXT,
+        "fulfillmentTasks": {"type": "array", "items": _RESOURCE},
+    },
+}
+_REFILL: Object = {
+    "title": "medication-refill",
+    "type": "object",
+    "required": ["patientId", "medications"],
+    "properties": {**_WHO, "medications": _BUNDLE},
+}
+_VERIFY: Object = {
+    "title": "medication-verify",
+    "type": "object",
+    "required": ["userId", "patientId", "medication"],
+    "properties": {**_WHO, "medication": _RESOURCE},
 }
 _HOOK_REQUEST: Object = {
     "type": "object",
@@ -127,17 +161,7 @@ _HOOK_REQUEST: Object = {
                 "subject": _TEXT,
             },
         },
-        "context": {
-            "type": "object",
-            "required": ["userId", "patientId", "draftOrders"],
-            "properties": {
-                "userId": _TEXT,
-                "patientId": _TEXT,
-                "encounterId": _TEXT,
-                "selections": {"type": "array", "minItems": 1, "items": _TEXT},
-                "draftOrders": _BUNDLE,
-            },
-        },
+        "context": {"anyOf": [_ORDERS, _DISPATCH, _REFILL, _VERIFY]},
         "prefetch": {"type": "object", "additionalProperties": {"type": ["object", "null"]}},
         "extension": {"type": "object"},
     },
