@@ -26,7 +26,7 @@ from starlette.routing import Route
 from safety_service.demo import ARTICLE_CASE, article_case
 from safety_service.engine.check import check
 from safety_service.gateway.caller import Callers
-from safety_service.gateway.cards import Shown, answer
+from safety_service.gateway.cards import Shown, answer, fingerprints
 from safety_service.gateway.check_door import answer_request, read_request
 from safety_service.gateway.checked_orders import CheckedOrder, Desk, Engine, check_orders
 from safety_service.gateway.clients import Client
@@ -42,6 +42,7 @@ from safety_service.gateway.fhir_check import answer_fhir, read_parameters
 from safety_service.gateway.hook_request import ORDER_SELECT, WRITING, HookRequest, is_selected, read_hook_request
 from safety_service.gateway.openapi import openapi
 from safety_service.gateway.outside import Reader
+from safety_service.gateway.overridden import Overridden
 from safety_service.gateway.page_routes import page_routes
 from safety_service.gateway.pages import Pages
 from safety_service.gateway.problems import FHIR_JSON, ProblemError, refused
@@ -79,6 +80,7 @@ class Gateway:
     read_seconds: float = 10.0
     now_ns: Callable[[], int] = time.time_ns
     page: bool = True  # whether the page at /, and the check behind it, are served
+    overridden: Overridden = field(default_factory=Overridden)
     callers: Callers | None = None  # who verifies tokens; None: everybody may call
     fetcher: Fetcher | None = None  # how FHIR servers are asked; None: they are not
 
@@ -172,18 +174,18 @@ class _Service:
         _known(request)
         body = await read_json(request, self.gateway.read_seconds)
         call, notes = read_hook_request(body, HOOKS), Notes()
+        client = _client(request)
         fetcher = self.gateway.fetcher
         if fetcher is not None and call.fhir_server:
-            client: Client | None = getattr(request.state, "client", None)
             allowed = frozenset() if client is None else client.fhir_servers
             asked = {**queries(call.patient_id, call.prefetch), **to_ask(call.dispatched, call.prefetch)}
             told = await fetch_missing(fetcher, call.fhir_server, allowed, call.authorization, asked, notes)
             call = replace(call, prefetch={**call.prefetch, **told})
-        return Response(orjson.dumps(hook_answer(self.gateway, call, notes)), media_type=JSON)
+        return Response(orjson.dumps(hook_answer(self.gateway, call, notes, _name(client))), media_type=JSON)
 
 
-def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes) -> dict[str, Any]:
-    """The cards of a call; `notes` has what could not be fetched for it."""
+def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes, client: str = "") -> dict[str, Any]:
+    """The cards of a call; `notes` has what could not be fetched for it, `client` is who calls."""
     pool = Pool()
     fetched = read_prefetch(call.prefetch, pool, notes)
     lost: list[CheckedOrder] = []
@@ -191,9 +193,13 @@ def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes) -> dict[str, 
         drafts, lost = found_orders(call.dispatched, fetched)
         call = replace(call, drafts=tuple(drafts))
     notes.said += call.said
-    orders = check_orders(gateway.desk, call, _selector(call), fetched, pool, notes)
+    who = client, call.patient_id
+    before = gateway.overridden.before(who)
+    orders = check_orders(gateway.desk, call, _selector(call), fetched, pool, notes, before)
     shown = Shown(gateway.knowledge, gateway.base, call.hook in WRITING)
-    return answer(shown, [(each, uuid4_bytes(gateway.random(16))) for each in (*orders, *lost)])
+    answered = answer(shown, [(each, uuid4_bytes(gateway.random(16))) for each in (*orders, *lost)])
+    gateway.overridden.shown(who, fingerprints(answered))
+    return answered
 
 
 def _selector(call: HookRequest) -> Callable[[Any], bool]:
@@ -243,7 +249,18 @@ class _Feedback:
             await asyncio.to_thread(self.gateway.feedback.take, SERVICE_ID, received, items)
         except OSError:
             raise refused(503, "transient", "the feedback could not be kept: send it again") from None
+        self.gateway.overridden.told(_name(_client(request)), items, self.gateway.today())
         return Response(b"{}", media_type=JSON)
+
+
+def _client(request: Request) -> Client | None:
+    """Who calls, where a token says so."""
+    client: Client | None = getattr(request.state, "client", None)
+    return client
+
+
+def _name(client: Client | None) -> str:
+    return "" if client is None else client.iss
 
 
 def _known(request: Request) -> None:

@@ -17,6 +17,7 @@ from safety_service.domain import (
     RuleKind,
     Severity,
     Suggestion,
+    to_date,
 )
 from safety_service.engine.cards import Card, Reason, least_changes
 from safety_service.engine.cards import cards as merged
@@ -88,6 +89,14 @@ def answer(shown: Shown, orders: Sequence[tuple[CheckedOrder, bytes]]) -> Object
     if decisions:
         body["extension"] = {EXTENSION: {"decisions": decisions}}
     return body
+
+
+def fingerprints(answered: Object) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Of each card of an answer its uuid and the fingerprints of its alerts."""
+    for card in answered["cards"]:
+        alerts = card["extension"][EXTENSION].get("alerts", ())
+        if alerts:
+            yield card["uuid"], tuple(each["fingerprint"] for each in alerts)
 
 
 def cards_of(shown: Shown, order: CheckedOrder, decision_id: bytes) -> list[Object]:
@@ -174,6 +183,10 @@ def _lines(reason: Reason, told: set[str], documents: dict[str, int]) -> Iterato
         yield "With", ", ".join(involved)
     if reason.action:
         yield "Do", reason.action
+    if alert.overridden_before is not None:
+        before = alert.overridden_before
+        day = "" if before.on is None else f"on {to_date(before.on).isoformat()}"
+        yield "Overridden before", "; ".join(filter(None, (day, before.reason))) or "on a day that is not known"
     for each in alert.missing:
         yield "Unknown", f"{each.why}; send {need(each.path).words}"
     quoted = [_quoted(each, documents) for each in alert.citations]

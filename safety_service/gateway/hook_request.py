@@ -7,11 +7,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from medsafety.v1 import patient_pb2
 from safety_service.gateway.fhir.pool import bundled, own_reference, type_and_id
 from safety_service.gateway.fhir.shapes import Json, Resource, kind, listed, record, text
 from safety_service.gateway.problems import ProblemError, refused
-from safety_service.gateway.stated import read_stated
+from safety_service.gateway.stated import NOTHING, Stated, read_stated
 
 ORDER_SELECT, ORDER_SIGN = "order-select", "order-sign"
 ORDER_DISPATCH, MEDICATION_REFILL, MEDICATION_VERIFY = "order-dispatch", "medication-refill", "medication-verify"
@@ -56,7 +55,7 @@ class HookRequest:
     prefetch: Resource = field(default_factory=dict)
     fhir_server: str = ""
     authorization: Authorization | None = None
-    stated: patient_pb2.Patient | None = None
+    stated: Stated = NOTHING
 
 
 class _Reading:
@@ -132,7 +131,7 @@ def read_hook_request(body: Json, hooks: Collection[str]) -> HookRequest:
                 drafts = _bundle(context, "draftOrders", reading)
         if hook == ORDER_SELECT:
             selections = _selections(context, reading)
-    stated = None
+    stated = NOTHING
     try:
         stated = read_stated(body.get("extension"))
     except ProblemError as problem:
