@@ -117,8 +117,8 @@ def _conflicts(prescription: Prescription, sig: Sig, strength: ResolvedIngredien
         found.append(f"sent is {frequency_words(often)}, the text says {frequency_words(sig.frequency)}")
     most = prescription.daily_most
     if most is not None and sig.daily_most is not None and _differ((most, most), (sig.daily_most,) * 2, strength):
-        theirs = dose_words(sig.daily_most, sig.daily_most)
-        found.append(f"at most {dose_words(most, most)} a day was sent, the text says at most {theirs} a day")
+        said = dose_words(sig.daily_most, sig.daily_most)
+        found.append(f"at most {dose_words(most, most)} a day was sent, the text says at most {said} a day")
     if Answer.UNKNOWN not in (prescription.as_needed, sig.as_needed) and prescription.as_needed != sig.as_needed:
         said_so = "as needed" if sig.as_needed is Answer.YES else "nothing of as needed"
         found.append(f"as needed was sent as {prescription.as_needed.name.lower()}, the text says {said_so}")
