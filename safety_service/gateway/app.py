@@ -46,6 +46,7 @@ from safety_service.gateway.overridden import Overridden
 from safety_service.gateway.page_routes import page_routes
 from safety_service.gateway.pages import Pages
 from safety_service.gateway.problems import FHIR_JSON, ProblemError, refused
+from safety_service.gateway.rate import Rates
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.server import handlers, limits
 from safety_service.server.access_log import Log, log_fault
@@ -80,6 +81,7 @@ class Gateway:
     read_seconds: float = 10.0
     now_ns: Callable[[], int] = time.time_ns
     page: bool = True  # whether the page at /, and the check behind it, are served
+    rates: Rates = field(default_factory=lambda: Rates(0, 1))
     overridden: Overridden = field(default_factory=Overridden)
     callers: Callers | None = None  # who verifies tokens; None: everybody may call
     fetcher: Fetcher | None = None  # how FHIR servers are asked; None: they are not
@@ -126,7 +128,7 @@ def application(gateway: Gateway) -> Starlette:
         Route("/cds-services/{id}/feedback", closed(_Feedback(gateway)), methods=["POST"], name="feedback"),
         Route("/fhir/$check", closed(_FhirCheck(gateway)), methods=["POST"], name="fhir-check"),
         Route("/openapi.json", guard(_Document(openapi(gateway.base))), methods=["GET"], name="openapi"),
-        Route("/healthz", guard(_Document({"status": "ok"})), methods=["GET"], name="health"),
+        Route("/healthz", guard(_Document({"status": "ok"}), limited=False), methods=["GET"], name="health"),
     ]
     routes += [Route(path, guard(each), methods=["GET"]) for path, each in page_routes(pages)]
     if gateway.page:
@@ -314,8 +316,11 @@ class _Guard:
         self._gateway = gateway
         self._running = 0
 
-    def __call__(self, endpoint: Endpoint, for_all: bool = True) -> Endpoint:
-        """The endpoint, guarded; not for all means that a caller must show who it is, where the gateway asks that."""
+    def __call__(self, endpoint: Endpoint, for_all: bool = True, limited: bool = True) -> Endpoint:
+        """The endpoint, guarded; not for all means that a caller must show who it is, where the gateway asks that.
+
+        Not limited: however often it is called.
+        """
         callers = None if for_all else self._gateway.callers
 
         async def guarded(request: Request) -> Response:
@@ -325,9 +330,11 @@ class _Guard:
                 if self._running > self._gateway.max_concurrent:
                     raise refused(503, "throttled", "too many calls at once", headers={"Retry-After": "1"})
                 if callers is not None:
-                    request.state.client = await callers.verify(
-                        request.headers.get("authorization", ""), request.scope["path"]
-                    )
+                    client = await callers.verify(request.headers.get("authorization", ""), request.scope["path"])
+                    request.state.client = client
+                    self._gateway.rates.take(f"client {client.iss}", client.calls_per_second)
+                elif limited and request.client is not None:
+                    self._gateway.rates.take(f"address {request.client.host}")
                 response = await endpoint(request)
             except ProblemError as problem:
                 response = problem_response(problem)

@@ -28,7 +28,7 @@ def openapi(base: str) -> Object:
                 "get": {
                     "operationId": "discover",
                     "summary": "The service, its hooks and the queries of its prefetch",
-                    "responses": {"200": _json("The services", _DISCOVERY), **_problems(503)},
+                    "responses": {"200": _json("The services", _DISCOVERY), **_problems(429, 503)},
                 }
             },
             "/cds-services/{id}": {
@@ -39,7 +39,7 @@ def openapi(base: str) -> Object:
                     "requestBody": _body(_HOOK_REQUEST),
                     "responses": {
                         "200": _json("Cards", _HOOK_RESPONSE),
-                        **_problems(400, 404, 408, 412, 413, 415, 503),
+                        **_problems(400, 404, 408, 412, 413, 415, 429, 503),
                     },
                 },
             },
@@ -51,7 +51,7 @@ def openapi(base: str) -> Object:
                     "requestBody": _body(_FEEDBACK),
                     "responses": {
                         "200": _json("All of it was kept", {"type": "object"}),
-                        **_problems(400, 404, 408, 413, 415, 503),
+                        **_problems(400, 404, 408, 413, 415, 429, 503),
                     },
                 },
             },
@@ -62,7 +62,7 @@ def openapi(base: str) -> Object:
                     "requestBody": _body(_PARAMETERS),
                     "responses": {
                         "200": {"description": "A Bundle", "content": {FHIR_JSON: {"schema": _ANSWER_BUNDLE}}},
-                        **_problems(400, 408, 413, 415, 503),
+                        **_problems(400, 408, 413, 415, 429, 503),
                     },
                 },
             },
@@ -79,7 +79,7 @@ def openapi(base: str) -> Object:
                                 "text/html": {"schema": {"type": "string"}},
                             },
                         },
-                        **_problems(400, 404, 408, 409, 413, 415, 503),
+                        **_problems(400, 404, 408, 409, 413, 415, 429, 503),
                     },
                 },
             },
@@ -321,6 +321,7 @@ _PROBLEMS = {
     412: "An order could not be read, and nothing can be said without it",
     413: "The body is too large",
     415: "The body is of another type",
+    429: "Too many calls of this client; try again after Retry-After",
     503: "Too many calls at once, or not kept; try again",
 }
 

@@ -10,23 +10,23 @@ from typing import Final
 
 LOINC: Final = "http://loinc.org"
 LIVER_TESTS: Final[Mapping[str, str]] = {
-    "1742-6": "ALT",  # OHDSI vocabularies
-    "1743-4": "ALT",  # with pyridoxal phosphate; OHDSI vocabularies
-    "1920-8": "AST",  # eCQM of CMS
-    "30239-8": "AST",  # with pyridoxal phosphate; eCQM of CMS
-    "6768-6": "ALP",  # PCORnet reference_loinc
-    "1975-2": "BILIRUBIN",  # total, mass; HL7 US Core, dQM of CMS
+    "1742-6": "ALT",  # dQM of CMS, value set alt-lab-tests
+    "1743-4": "ALT",  # with pyridoxal phosphate; HL7 Lithuania, value set alt-method
+    "1920-8": "AST",  # eCQM of CMS, aspartate aminotransferase
+    "30239-8": "AST",  # with pyridoxal phosphate; HL7 Lithuania, value set ast-method
+    "6768-6": "ALP",  # dQM of CMS, value set alkaline-phosphatase
+    "1975-2": "BILIRUBIN",  # total, mass; HL7 US Core; dQM of CMS, value set total-bilirubin
     "14631-6": "BILIRUBIN",  # total, moles; LOINC table of OSCAR, DISTANCE (Medizininformatik-Initiative)
 }
 # Estimates per 1.73 m2 from creatinine. The two of a formula with race are often reported together, and differ: of
 # results of one day that differ none counts.
 EGFR: Final = (
-    "98979-8",  # CKD-EPI 2021; HL7 Switzerland, CH LAB-Report
-    "62238-1",  # CKD-EPI; HL7 Lithuania, value set egfr-method; PCORnet reference_loinc
-    "88293-6",  # CKD-EPI 2009 with race; PCORnet reference_loinc
-    "88294-4",  # the same; PCORnet reference_loinc, HL7 lab FSH
-    "33914-3",  # MDRD; HL7 CPG, value set ckd-valueset-egfr; HL7 PDDI-CDS, value set renal
-    "48642-3",  # MDRD with race; HL7 PDDI-CDS, value set renal
+    "98979-8",  # CKD-EPI 2021; CH LAB-Report, value set observation-code-cdk-epi-2021
+    "62238-1",  # CKD-EPI 2009; CH LAB-Report, value set observation-code-cdk-epi-2009
+    "88293-6",  # CKD-EPI 2009 with race; FSH of CH LAB-Report
+    "88294-4",  # the same; FSH of CH LAB-Report
+    "33914-3",  # MDRD; HL7 CPG, value set ckd-valueset-egfr; HL7 PDDI-CDS, value set valueset-renal-LOINC
+    "48642-3",  # MDRD with race; HL7 PDDI-CDS, value set valueset-renal-LOINC
     "48643-1",  # the same
 )
 CLEARANCE: Final = (
