@@ -317,7 +317,7 @@ class Prescription:
     prescriber_id: str = ""
     last_order: Answer = Answer.UNKNOWN
     tapering: Answer = Answer.UNKNOWN
-    daily_most: Quantity | None = None  # most in 24 hours, as the sig text states it
+    daily_most: Quantity | None = None  # most in 24 hours, as sent or as the sig text states it
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def complete(words: SigWords, prescription: Prescription, strength: ResolvedIngr
     if not prescription.route and sig.route:
         filled = replace(filled, route=sig.route)
         told.append("by mouth" if sig.route == "oral" else f"route {sig.route}")
-    if sig.daily_most is not None:
+    if prescription.daily_most is None and sig.daily_most is not None:
         filled = replace(filled, daily_most=sig.daily_most)
         told.append(f"at most {dose_words(sig.daily_most, sig.daily_most)} a day")
     return Completed(filled, sig.days, tuple(told), sig.assumptions)
@@ -115,6 +115,10 @@ def _conflicts(prescription: Prescription, sig: Sig, strength: ResolvedIngredien
     often = prescription.frequency
     if often is not None and sig.frequency is not None and times_a_day(often) != times_a_day(sig.frequency):
         found.append(f"sent is {frequency_words(often)}, the text says {frequency_words(sig.frequency)}")
+    most = prescription.daily_most
+    if most is not None and sig.daily_most is not None and _differ((most, most), (sig.daily_most,) * 2, strength):
+        said = dose_words(sig.daily_most, sig.daily_most)
+        found.append(f"at most {dose_words(most, most)} a day was sent, the text says at most {said} a day")
     if Answer.UNKNOWN not in (prescription.as_needed, sig.as_needed) and prescription.as_needed != sig.as_needed:
         said_so = "as needed" if sig.as_needed is Answer.YES else "nothing of as needed"
         found.append(f"as needed was sent as {prescription.as_needed.name.lower()}, the text says {said_so}")

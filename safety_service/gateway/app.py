@@ -26,11 +26,12 @@ from starlette.routing import Route
 from safety_service.demo import ARTICLE_CASE, article_case
 from safety_service.engine.check import check
 from safety_service.gateway.caller import Callers
-from safety_service.gateway.cards import Shown, answer
+from safety_service.gateway.cards import Shown, answer, fingerprints
 from safety_service.gateway.check_door import answer_request, read_request
-from safety_service.gateway.checked_orders import Desk, Engine, check_orders
+from safety_service.gateway.checked_orders import CheckedOrder, Desk, Engine, check_orders
 from safety_service.gateway.clients import Client
 from safety_service.gateway.discovery import HOOKS, SERVICE_ID, discovery
+from safety_service.gateway.dispatched import found_orders, to_ask
 from safety_service.gateway.feedback import FeedbackSink, InMemory, read_feedback
 from safety_service.gateway.fetch import Fetcher, fetch_missing, queries
 from safety_service.gateway.fhir.notes import Notes
@@ -38,12 +39,14 @@ from safety_service.gateway.fhir.pool import Pool
 from safety_service.gateway.fhir.prefetch import read_prefetch
 from safety_service.gateway.fhir.shapes import Json
 from safety_service.gateway.fhir_check import answer_fhir, read_parameters
-from safety_service.gateway.hook_request import ORDER_SELECT, HookRequest, is_selected, read_hook_request
+from safety_service.gateway.hook_request import ORDER_SELECT, WRITING, HookRequest, is_selected, read_hook_request
 from safety_service.gateway.openapi import openapi
 from safety_service.gateway.outside import Reader
+from safety_service.gateway.overridden import Overridden
 from safety_service.gateway.page_routes import page_routes
 from safety_service.gateway.pages import Pages
 from safety_service.gateway.problems import FHIR_JSON, ProblemError, refused
+from safety_service.gateway.rate import Rates
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.server import handlers, limits
 from safety_service.server.access_log import Log, log_fault
@@ -78,16 +81,14 @@ class Gateway:
     read_seconds: float = 10.0
     now_ns: Callable[[], int] = time.time_ns
     page: bool = True  # whether the page at /, and the check behind it, are served
+    rates: Rates = field(default_factory=lambda: Rates(0, 1))
+    overridden: Overridden = field(default_factory=Overridden)
     callers: Callers | None = None  # who verifies tokens; None: everybody may call
     fetcher: Fetcher | None = None  # how FHIR servers are asked; None: they are not
 
     @property
     def desk(self) -> Desk:
         return Desk(self.knowledge, self.engine, self.fingerprint_key, self.today)
-
-    @property
-    def shown(self) -> Shown:
-        return Shown(self.knowledge, self.base)
 
     def readers(self) -> Iterator[Reader]:
         """What has connections to other servers."""
@@ -127,7 +128,7 @@ def application(gateway: Gateway) -> Starlette:
         Route("/cds-services/{id}/feedback", closed(_Feedback(gateway)), methods=["POST"], name="feedback"),
         Route("/fhir/$check", closed(_FhirCheck(gateway)), methods=["POST"], name="fhir-check"),
         Route("/openapi.json", guard(_Document(openapi(gateway.base))), methods=["GET"], name="openapi"),
-        Route("/healthz", guard(_Document({"status": "ok"})), methods=["GET"], name="health"),
+        Route("/healthz", guard(_Document({"status": "ok"}), limited=False), methods=["GET"], name="health"),
     ]
     routes += [Route(path, guard(each), methods=["GET"]) for path, each in page_routes(pages)]
     if gateway.page:
@@ -175,22 +176,32 @@ class _Service:
         _known(request)
         body = await read_json(request, self.gateway.read_seconds)
         call, notes = read_hook_request(body, HOOKS), Notes()
+        client = _client(request)
         fetcher = self.gateway.fetcher
         if fetcher is not None and call.fhir_server:
-            client: Client | None = getattr(request.state, "client", None)
             allowed = frozenset() if client is None else client.fhir_servers
-            asked = queries(call.patient_id, call.prefetch)
+            asked = {**queries(call.patient_id, call.prefetch), **to_ask(call.dispatched, call.prefetch)}
             told = await fetch_missing(fetcher, call.fhir_server, allowed, call.authorization, asked, notes)
             call = replace(call, prefetch={**call.prefetch, **told})
-        return Response(orjson.dumps(hook_answer(self.gateway, call, notes)), media_type=JSON)
+        return Response(orjson.dumps(hook_answer(self.gateway, call, notes, _name(client))), media_type=JSON)
 
 
-def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes) -> dict[str, Any]:
-    """The cards of a call; `notes` has what could not be fetched for it."""
+def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes, client: str = "") -> dict[str, Any]:
+    """The cards of a call; `notes` has what could not be fetched for it, `client` is who calls."""
     pool = Pool()
     fetched = read_prefetch(call.prefetch, pool, notes)
-    orders = check_orders(gateway.desk, call, _selector(call), fetched, pool, notes)
-    return answer(gateway.shown, [(each, uuid4_bytes(gateway.random(16))) for each in orders])
+    lost: list[CheckedOrder] = []
+    if call.dispatched:
+        drafts, lost = found_orders(call.dispatched, fetched)
+        call = replace(call, drafts=tuple(drafts))
+    notes.said += call.said
+    who = client, call.patient_id
+    before = gateway.overridden.before(who)
+    orders = check_orders(gateway.desk, call, _selector(call), fetched, pool, notes, before)
+    shown = Shown(gateway.knowledge, gateway.base, call.hook in WRITING)
+    answered = answer(shown, [(each, uuid4_bytes(gateway.random(16))) for each in (*orders, *lost)])
+    gateway.overridden.shown(who, fingerprints(answered))
+    return answered
 
 
 def _selector(call: HookRequest) -> Callable[[Any], bool]:
@@ -240,7 +251,18 @@ class _Feedback:
             await asyncio.to_thread(self.gateway.feedback.take, SERVICE_ID, received, items)
         except OSError:
             raise refused(503, "transient", "the feedback could not be kept: send it again") from None
+        self.gateway.overridden.told(_name(_client(request)), items, self.gateway.today())
         return Response(b"{}", media_type=JSON)
+
+
+def _client(request: Request) -> Client | None:
+    """Who calls, where a token says so."""
+    client: Client | None = getattr(request.state, "client", None)
+    return client
+
+
+def _name(client: Client | None) -> str:
+    return "" if client is None else client.iss
 
 
 def _known(request: Request) -> None:
@@ -294,8 +316,11 @@ class _Guard:
         self._gateway = gateway
         self._running = 0
 
-    def __call__(self, endpoint: Endpoint, for_all: bool = True) -> Endpoint:
-        """The endpoint, guarded; not for all means that a caller must show who it is, where the gateway asks that."""
+    def __call__(self, endpoint: Endpoint, for_all: bool = True, limited: bool = True) -> Endpoint:
+        """The endpoint, guarded; not for all means that a caller must show who it is, where the gateway asks that.
+
+        Not limited: however often it is called.
+        """
         callers = None if for_all else self._gateway.callers
 
         async def guarded(request: Request) -> Response:
@@ -305,9 +330,11 @@ class _Guard:
                 if self._running > self._gateway.max_concurrent:
                     raise refused(503, "throttled", "too many calls at once", headers={"Retry-After": "1"})
                 if callers is not None:
-                    request.state.client = await callers.verify(
-                        request.headers.get("authorization", ""), request.scope["path"]
-                    )
+                    client = await callers.verify(request.headers.get("authorization", ""), request.scope["path"])
+                    request.state.client = client
+                    self._gateway.rates.take(f"client {client.iss}", client.calls_per_second)
+                elif limited and request.client is not None:
+                    self._gateway.rates.take(f"address {request.client.host}")
                 response = await endpoint(request)
             except ProblemError as problem:
                 response = problem_response(problem)

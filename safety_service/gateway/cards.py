@@ -17,6 +17,7 @@ from safety_service.domain import (
     RuleKind,
     Severity,
     Suggestion,
+    to_date,
 )
 from safety_service.engine.cards import Card, Reason, least_changes
 from safety_service.engine.cards import cards as merged
@@ -59,10 +60,14 @@ _UNANSWERED = (CheckStatus.NOT_EVALUATED, CheckStatus.ERROR)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What cards are written with. `base` is the public address of this gateway, without a slash at the end."""
+    """What cards are written with. `base` is the public address of this gateway, without a slash at the end.
+
+    `changes` are offered as actions where the order is being written; a signed one is not for the reader to change.
+    """
 
     knowledge: Knowledge
     base: str
+    changes: bool = True
 
 
 def answer(shown: Shown, orders: Sequence[tuple[CheckedOrder, bytes]]) -> Object:
@@ -84,6 +89,14 @@ def answer(shown: Shown, orders: Sequence[tuple[CheckedOrder, bytes]]) -> Object
     if decisions:
         body["extension"] = {EXTENSION: {"decisions": decisions}}
     return body
+
+
+def fingerprints(answered: Object) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Of each card of an answer its uuid and the fingerprints of its alerts."""
+    for card in answered["cards"]:
+        alerts = card["extension"][EXTENSION].get("alerts", ())
+        if alerts:
+            yield card["uuid"], tuple(each["fingerprint"] for each in alerts)
 
 
 def cards_of(shown: Shown, order: CheckedOrder, decision_id: bytes) -> list[Object]:
@@ -108,7 +121,7 @@ def _alert_card(
     shown: Shown, order: CheckedOrder, card: Card, ids: Sequence[str], every: Sequence[Suggestion]
 ) -> Object:
     """`ids` are those of its alerts; the first is also that of the card, so that it stays when others join it."""
-    suggestions = suggested(order.draft.resource, card.suggestions, every, ids[0])
+    suggestions = suggested(order.draft.resource, card.suggestions, every, ids[0]) if shown.changes else []
     kinds = {each.alert.kind for each in card.reasons}
     return kept(
         uuid=ids[0],
@@ -170,6 +183,10 @@ def _lines(reason: Reason, told: set[str], documents: dict[str, int]) -> Iterato
         yield "With", ", ".join(involved)
     if reason.action:
         yield "Do", reason.action
+    if alert.overridden_before is not None:
+        before = alert.overridden_before
+        day = "" if before.on is None else f"on {to_date(before.on).isoformat()}"
+        yield "Overridden before", "; ".join(filter(None, (day, before.reason))) or "on a day that is not known"
     for each in alert.missing:
         yield "Unknown", f"{each.why}; send {need(each.path).words}"
     quoted = [_quoted(each, documents) for each in alert.citations]
@@ -319,7 +336,8 @@ def _open_card(shown: Shown, order: CheckedOrder, decision: Decision, decision_i
 
 
 def _not_checked_at_all(shown: Shown, order: CheckedOrder, decision_id: bytes) -> Object:
-    summary = "This order was not checked: it names no medication. Please review by hand."
+    why = "it could not be read" if order.unread else "it names no medication"
+    summary = f"This order was not checked: {why}. Please review by hand."
     return _note(shown, order, decision_id, summary, plain(order.why_not))
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from medsafety.v1 import common_pb2, patient_pb2
+from medsafety.v1 import common_pb2, medication_safety_service_pb2, patient_pb2
 from medsafety.v1.medication_safety_service_pb2 import CheckPrescriptionRequest
 from safety_service.domain import CheckRequest, Decision, NotProcessed, to_day
 from safety_service.gateway.accept import accepted
@@ -20,6 +20,8 @@ from safety_service.gateway.fhir.pool import Pool, own_reference, subject_of
 from safety_service.gateway.fhir.prefetch import Fetched
 from safety_service.gateway.fhir.shapes import Resource, kind
 from safety_service.gateway.hook_request import Draft
+from safety_service.gateway.last_dose import put_last_dose
+from safety_service.gateway.stated import Stated, put
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.server import limits
 from safety_service.server.decode import InvalidRequestError
@@ -47,17 +49,21 @@ class Sent(Protocol):
     @property
     def drafts(self) -> Sequence[Draft]: ...
     @property
-    def stated(self) -> patient_pb2.Patient | None: ...
+    def stated(self) -> Stated: ...
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedOrder:
-    """An order with its decision, or with the reason why there is none. `said` explains how the order was read."""
+    """An order with its decision, or with the reason why there is none. `said` explains how the order was read.
+
+    `unread`: the order was named only, and neither sent nor found.
+    """
 
     draft: Draft
     decision: Decision | None
     said: tuple[str, ...] = ()
     why_not: str = ""
+    unread: bool = False
 
     @property
     def reference(self) -> str:
@@ -72,10 +78,12 @@ def check_orders(
     fetched: Mapping[str, Fetched],
     pool: Pool,
     fetch_notes: Notes,
+    overrides: Sequence[medication_safety_service_pb2.PriorOverride] = (),
 ) -> list[CheckedOrder]:
     """One answer for each medication order that is selected; all others that were sent are what is also ordered.
 
-    `fetched` is what came with the call, by prefetch key; what it could not use is in `fetch_notes`.
+    `fetched` is what came with the call, by prefetch key; what it could not use is in `fetch_notes`. `overrides` are
+    those that this service was told of itself.
     """
     drafts = sent.drafts
     for each in drafts:
@@ -83,15 +91,24 @@ def check_orders(
     today = desk.today()
     person = read_person(sent.patient_id, fetched, pool, desk.knowledge.care, today)
     person.notes.unused += fetch_notes.unused
-    if sent.stated is not None:
-        person.message.MergeFrom(sent.stated)
+    person.notes.said += fetch_notes.said
+    if sent.stated.patient is not None:
+        person.message.MergeFrom(sent.stated.patient)
     orders = [each for each in drafts if _is_order(each.resource)]
     as_of = _decision_day(today, orders, person.message)
+    beside = _Beside(sent.stated, (*sent.stated.overrides, *overrides)[: limits.LIST_ITEMS.value])
     return [
-        _check_order(desk, person, each, [other for other in orders if other is not each], pool, as_of)
+        _check_order(desk, person, each, [other for other in orders if other is not each], pool, as_of, beside)
         for each in orders
         if selected(each)
     ]
+
+
+class _Beside(NamedTuple):
+    """What was said beside the orders and the patient."""
+
+    stated: Stated
+    overrides: Sequence[medication_safety_service_pb2.PriorOverride]
 
 
 def _is_order(resource: Resource) -> bool:
@@ -110,12 +127,23 @@ def _decision_day(today: date, orders: Sequence[Draft], patient: patient_pb2.Pat
 
 
 def _check_order(
-    desk: Desk, person: Person, draft: Draft, others: Sequence[Draft], pool: Pool, as_of: date
+    desk: Desk,
+    person: Person,
+    draft: Draft,
+    others: Sequence[Draft],
+    pool: Pool,
+    as_of: date,
+    beside: _Beside,
 ) -> CheckedOrder:
     notes = Notes()
     resource = draft.resource
     sent = CheckPrescriptionRequest(patient=person.message, as_of=dates.as_message(as_of))
     sent.prescription.CopyFrom(read_order(resource, draft.place, pool, as_of, notes))
+    stated = beside.stated.prescriptions.get(sent.prescription.id)
+    if stated is not None:
+        put(sent.prescription, stated)
+    put_last_dose(sent.prescription, resource, draft.place, desk.knowledge, pool, as_of, notes)
+    sent.prior_overrides.extend(beside.overrides)
     medications = list(person.medications)
     _leave_out(sent.patient.medications, medications, sent.prescription.id)
     for other in others:

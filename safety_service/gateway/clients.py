@@ -29,6 +29,7 @@ class _Client(BaseModel):
     jwks: dict[str, Any] | None = None
     tenants: tuple[str, ...] = ()
     fhir_servers: tuple[Url, ...] = ()
+    calls_per_second: Annotated[float, Field(ge=0, le=100_000)] | None = None
 
 
 class _ClientsFile(BaseModel):
@@ -39,13 +40,17 @@ class _ClientsFile(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """`keys` are those configured; with `jku` they are fetched from there. No tenants: every tenant may call."""
+    """`keys` are those configured; with `jku` they are fetched from there. No tenants: every tenant may call.
+
+    `calls_per_second` None: as for everybody; 0: no limit.
+    """
 
     iss: str
     jku: str = ""
     keys: Sequence[Key] = ()
     tenants: frozenset[str] = frozenset()
     fhir_servers: frozenset[str] = frozenset()
+    calls_per_second: float | None = None
 
 
 def read_clients(path: Path, allow_sandbox_key: bool = False) -> Mapping[str, Client]:
@@ -73,6 +78,11 @@ def read_clients(path: Path, allow_sandbox_key: bool = False) -> Mapping[str, Cl
         if each.jwks is not None and not keys:
             raise UnusableClientsError(f"{at}.jwks: holds no key for ES384 or RS384")
         clients[each.iss] = Client(
-            each.iss, each.jku or "", keys, frozenset(each.tenants), frozenset(each.fhir_servers)
+            each.iss,
+            each.jku or "",
+            keys,
+            frozenset(each.tenants),
+            frozenset(each.fhir_servers),
+            each.calls_per_second,
         )
     return clients

@@ -17,24 +17,24 @@ from safety_service.gateway.fhir.shapes import Resource, listed, number, record,
 def corrected(order: Resource, suggestions: Iterable[Suggestion]) -> Resource | None:
     """A changed copy, or None when a change has no place in this order that it could be made in."""
     changed: Resource = copy.deepcopy(order)
-    new_words: list[str] = []
+    changed.pop("text", None)  # the narrative tells the order as it was
+    directions = False
     for each in suggestions:
         value = float(each.proposed)
         match each.field:
             case "prescription.dose_quantity":
                 if not _dose(changed, value, each.unit):
                     return None
-                new_words.append(f"{_plain(value)} {each.unit} a dose")
+                directions = True
             case "prescription.days_supply":
                 _days(changed, int(value))
-                new_words.append(f"for {int(value)} days")
+                directions = True
             case "prescription.refills":
                 _dispense(changed)["numberOfRepeatsAllowed"] = int(value)
             case _:
                 return None
-    if new_words:
-        for sig in map(record, listed(changed.get("dosageInstruction"))):
-            _say(sig, ", ".join(new_words))
+    if directions and not _take_words_out(changed):
+        return None
     return changed
 
 
@@ -96,12 +96,30 @@ def _drop_empty_dispense(order: Resource) -> None:
         del order["dispenseRequest"]
 
 
-def _say(sig: Resource, change: str) -> None:
-    """The sig says the change first; what it said before stays legible, since it may hold more than the structure."""
-    before = text(sig.get("text")) or text(sig.get("patientInstruction"))
-    if before:
-        sig["text"] = f"CHANGED to {change}. Before the change: {before}"
-        sig.pop("patientInstruction", None)
+def _take_words_out(order: Resource) -> bool:
+    """Takes the words of the directions out, which tell them as they were, and keeps them legible as a note.
+
+    False where the words are all there is of dose or frequency: without them the order would say less than before.
+    """
+    for sig in map(record, listed(order.get("dosageInstruction"))):
+        words = [name for name in ("text", "patientInstruction") if text(sig.get(name))]
+        timing = record(sig.get("timing"))
+        often = bool(timing.get("repeat")) or _coded(timing)
+        if words and not (often and (sig.get("doseAndRate") or sig.get("doseQuantity"))):
+            return False
+        before = "; ".join(text(sig.pop(name)) for name in words)
+        if before:
+            kept = {"text": f"Directions before the change, no longer in force: {before}"}
+            order["note"] = [*listed(order.get("note")), kept]
+        if often and "text" in record(timing.get("code")):
+            del timing["code"]["text"]
+            if not timing["code"]:
+                del timing["code"]
+    return True
+
+
+def _coded(timing: Resource) -> bool:
+    return any(text(record(each).get("code")) for each in listed(record(timing.get("code")).get("coding")))
 
 
 def _plain(value: float) -> Any:

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
-from safety_service.gateway.hook_request import ORDER_SELECT, ORDER_SIGN
+from safety_service.gateway.hook_request import (
+    MEDICATION_REFILL,
+    MEDICATION_VERIFY,
+    ORDER_DISPATCH,
+    ORDER_SELECT,
+    ORDER_SIGN,
+)
 from safety_service.knowledge.observation_codes import BREASTFEEDING, CLEARANCE, EGFR, LIVER_TESTS, LOINC, PREGNANCY
 
 SERVICE_ID = "muscle-relaxant-safety"
-HOOKS = (ORDER_SELECT, ORDER_SIGN)
+
+
+class Hook(NamedTuple):
+    """The page of the hook library that a hook was written to."""
+
+    version: str
+    maturity: str
+    remark: str = ""
+
+
+HOOKS: Final[Mapping[str, Hook]] = {
+    ORDER_SELECT: Hook("1.0.2", "4"),
+    ORDER_SIGN: Hook("1.1.0", "5"),
+    ORDER_DISPATCH: Hook(
+        "1.1", "0, a draft", "The orders are read from prefetch or from the FHIR server; without any of them 412."
+    ),
+    MEDICATION_REFILL: Hook("0.1.0", "1, submitted", "Send the medications taken: days count across fills."),
+    MEDICATION_VERIFY: Hook("0.1.0", "0, a draft", "The order is signed: changes are said, not offered as actions."),
+}
 _PATIENT = "{{context.patientId}}"
 
 
@@ -43,10 +68,19 @@ def discovery() -> dict[str, Any]:
                 "title": "Muscle relaxant safety",
                 "description": "Duration, hepatic dose, sedation and function checks of skeletal muscle relaxants, "
                 "with the non-drug options that come first.",
-                "usageRequirements": "Answers from what is sent; what could not be checked is said in a card. "
-                "Decision support for professionals, not reviewed clinically.",
+                "usageRequirements": " ".join(
+                    filter(
+                        None,
+                        (
+                            "Answers from what is sent; what could not be checked is said in a card.",
+                            "Decision support for professionals, not reviewed clinically.",
+                            f"Written to {hook} {page.version} (maturity {page.maturity}).",
+                            page.remark,
+                        ),
+                    )
+                ),
                 "prefetch": PREFETCH,
             }
-            for hook in HOOKS
+            for hook, page in HOOKS.items()
         ]
     }

@@ -2,12 +2,14 @@
 
 `order` (once or more) is a MedicationRequest; `patient` and every other name is a key of our prefetch, with a resource
 or a Bundle; a name without a resource says that there is none. `facts` has what FHIR has no code for, as parts with the
-names of the contract: `{"name": "hepatic.grade", "valueCode": "HEPATIC_GRADE_MILD"}`.
+names of the contract: `{"name": "hepatic.grade", "valueCode": "HEPATIC_GRADE_MILD"}`. Names that begin with
+`prescription.` tell of the order, where there is one: `prescription.lastOrder`. `overridden` is an alert that somebody
+overrode, with the parts `fingerprint`, `overriddenOn` (a whole date) and `reason`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,19 +18,20 @@ from medsafety.v1 import patient_pb2
 from safety_service.domain import View
 from safety_service.gateway.checked_orders import CheckedOrder, Desk, check_orders
 from safety_service.gateway.discovery import PREFETCH
+from safety_service.gateway.fhir import dates
 from safety_service.gateway.fhir.notes import Notes
-from safety_service.gateway.fhir.pool import Pool, subject_of
+from safety_service.gateway.fhir.pool import Pool, own_reference, subject_of
 from safety_service.gateway.fhir.prefetch import read_prefetch
 from safety_service.gateway.fhir.shapes import Json, Resource, kind, record, text
 from safety_service.gateway.hook_request import Draft
 from safety_service.gateway.problems import ProblemError, refused
-from safety_service.gateway.stated import EXTENSION, read_stated
+from safety_service.gateway.stated import EXTENSION, NOTHING, OVERRIDES, PATIENT, PRESCRIPTIONS, Stated, read_stated
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.report import fhir
 from safety_service.server import limits
 from safety_service.server.encode import encode_response, uuid4_bytes
 
-ORDER, FACTS = "order", "facts"
+ORDER, FACTS, OVERRIDDEN = "order", "facts", "overridden"
 _MOST_FACTS = 50
 
 
@@ -39,7 +42,7 @@ class FhirRequest:
     patient_id: str
     drafts: tuple[Draft, ...]
     prefetch: Resource = field(default_factory=dict)
-    stated: patient_pb2.Patient | None = None
+    stated: Stated = NOTHING
 
 
 def read_parameters(body: Json) -> FhirRequest:
@@ -53,6 +56,7 @@ def read_parameters(body: Json) -> FhirRequest:
     drafts: list[Draft] = []
     prefetch: Resource = {}
     facts: dict[str, Any] = {}
+    overridden: list[Resource] = []
     for i, each in enumerate(sent):
         at = f"parameter[{i}]"
         name = text(record(each).get("name"))
@@ -66,15 +70,27 @@ def read_parameters(body: Json) -> FhirRequest:
                 issues.append(("value", "must be a MedicationRequest", f"{at}.resource"))
         elif name == FACTS:
             _read_facts(record(each).get("part"), at, facts, issues)
+        elif name == OVERRIDDEN:
+            override: dict[str, Any] = {}
+            _read_facts(record(each).get("part"), at, override, issues)
+            if "overriddenOn" in override:
+                override["overriddenOn"] = _date(override["overriddenOn"], f"{at}.part", issues)
+            overridden.append(override)
         elif name in PREFETCH:
             prefetch[name] = resource
         else:
-            issues.append(("not-supported", f"must be {ORDER}, {FACTS} or one of {', '.join(PREFETCH)}", f"{at}.name"))
+            issues.append(
+                (
+                    "not-supported",
+                    f"must be {ORDER}, {FACTS}, {OVERRIDDEN} or one of {', '.join(PREFETCH)}",
+                    f"{at}.name",
+                )
+            )
     if not drafts and not issues:
         issues.append(("required", "an order is required", "parameter"))
-    stated = None
+    stated = NOTHING
     if not issues:
-        stated = _stated(facts)
+        stated = _stated(facts, overridden, drafts)
     if issues:
         raise ProblemError(400, issues)
     patient_id = text(record(prefetch.get("patient")).get("id"))
@@ -104,15 +120,40 @@ def _read_facts(parts: Json, at: str, facts: dict[str, Any], issues: list[tuple[
         target[names[-1]] = values[0]
 
 
-def _stated(facts: dict[str, Any]) -> patient_pb2.Patient | None:
-    if not facts:
-        return None
-    prefix = f"extension.{EXTENSION}.patient"
+def _date(sent: Json, at: str, issues: list[tuple[str, str, str]]) -> Resource:
+    on = dates.calendar(dates.read_date(sent, at, Notes()))
+    if on is None:
+        issues.append(("value", "overriddenOn must be a whole date", at))
+        return {}
+    return {"year": on.year, "month": on.month, "day": on.day}
+
+
+def _stated(facts: dict[str, Any], overridden: list[Resource], drafts: Sequence[Draft]) -> Stated:
+    of_order = facts.pop("prescription", None)
+    if of_order is not None and len(drafts) != 1:
+        raise refused(400, "value", "which order this is of cannot be told: send one order", f"{FACTS}.prescription")
+    held: Resource = {}
+    if facts:
+        held[PATIENT] = facts
+    if of_order is not None:
+        held[PRESCRIPTIONS] = {own_reference(drafts[0].resource) or drafts[0].place: of_order}
+    if overridden:
+        held[OVERRIDES] = overridden
     try:
-        return read_stated({EXTENSION: {"patient": facts}})
+        return read_stated({EXTENSION: held} if held else None)
     except ProblemError as problem:
-        issues = [(code, why, f"{FACTS}{member.removeprefix(prefix)}") for code, why, member in problem.issues]
+        issues = [(code, why, _own_name(member)) for code, why, member in problem.issues]
         raise ProblemError(400, issues) from None
+
+
+def _own_name(member: str) -> str:
+    """A member of the extension as the parameter it came from."""
+    member = member.removeprefix(f"extension.{EXTENSION}.")
+    if member.startswith(PRESCRIPTIONS):
+        return f"{FACTS}.prescription.{member.rpartition('.')[2]}"
+    if member.startswith(OVERRIDES):
+        return member.replace(OVERRIDES, OVERRIDDEN, 1)
+    return f"{FACTS}{member.removeprefix(PATIENT)}"
 
 
 def answer_fhir(desk: Desk, sent: FhirRequest, random: Callable[[int], bytes], now_ns: int) -> Resource:

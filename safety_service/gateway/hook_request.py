@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from medsafety.v1 import patient_pb2
 from safety_service.gateway.fhir.pool import bundled, own_reference, type_and_id
 from safety_service.gateway.fhir.shapes import Json, Resource, kind, listed, record, text
 from safety_service.gateway.problems import ProblemError, refused
-from safety_service.gateway.stated import read_stated
+from safety_service.gateway.stated import NOTHING, Stated, read_stated
 
 ORDER_SELECT, ORDER_SIGN = "order-select", "order-sign"
+ORDER_DISPATCH, MEDICATION_REFILL, MEDICATION_VERIFY = "order-dispatch", "medication-refill", "medication-verify"
+WRITING = (ORDER_SELECT, ORDER_SIGN, MEDICATION_REFILL)  # at the others the order is signed, by somebody else
 FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_MOST_DISPATCHED = 50
 _NAME = 256
 _URL = re.compile(r"https?://\S+", re.ASCII)
 _REQUIRED = "is required"
@@ -39,16 +41,21 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class HookRequest:
-    """A call that can be answered. `prefetch` holds what was sent, key by key, null included."""
+    """A call that can be answered. `prefetch` holds what was sent, key by key, null included.
+
+    `dispatched` are references to orders that are not in the call itself: at order-dispatch.
+    """
 
     hook: str
     patient_id: str
     drafts: tuple[Draft, ...]
+    dispatched: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
     selections: tuple[str, ...] = ()
     prefetch: Resource = field(default_factory=dict)
     fhir_server: str = ""
     authorization: Authorization | None = None
-    stated: patient_pb2.Patient | None = None
+    stated: Stated = NOTHING
 
 
 class _Reading:
@@ -79,7 +86,7 @@ class _Reading:
         return "" if held.get(name) is None else self.string(held, name, member)
 
 
-def read_hook_request(body: Json, hooks: Sequence[str]) -> HookRequest:
+def read_hook_request(body: Json, hooks: Collection[str]) -> HookRequest:
     """Raises ProblemError 400 that names every member at fault."""
     if not isinstance(body, dict):
         raise refused(400, "structure", "the body must be a JSON object")
@@ -96,12 +103,16 @@ def read_hook_request(body: Json, hooks: Sequence[str]) -> HookRequest:
     patient_id = ""
     drafts: tuple[Draft, ...] = ()
     selections: tuple[str, ...] = ()
+    dispatched: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
     if context is None:
         reading.wrong("context", _REQUIRED)
     elif not isinstance(context, dict):
         reading.wrong("context", "must be an object", "structure")
     else:
-        if "userId" not in context and ("user" in body or "patient" in body):
+        if hook in _WITHOUT_USER:
+            reading.optional(context, "userId", "context.userId")
+        elif "userId" not in context and ("user" in body or "patient" in body):
             reading.wrong(
                 "context.userId", "is required; user and patient beside hook are of CDS Hooks before 1.0", "required"
             )
@@ -109,17 +120,39 @@ def read_hook_request(body: Json, hooks: Sequence[str]) -> HookRequest:
             reading.string(context, "userId", "context.userId")
         patient_id = type_and_id(reading.string(context, "patientId", "context.patientId")).removeprefix("Patient/")
         reading.optional(context, "encounterId", "context.encounterId")
-        drafts = _drafts(context, reading)
+        match hook:
+            case "order-dispatch":
+                dispatched, said = _dispatched(context, reading)
+            case "medication-verify":
+                drafts = _verified(context, reading)
+            case "medication-refill":
+                drafts = _bundle(context, "medications", reading)
+            case _:
+                drafts = _bundle(context, "draftOrders", reading)
         if hook == ORDER_SELECT:
             selections = _selections(context, reading)
-    stated = None
+    stated = NOTHING
     try:
         stated = read_stated(body.get("extension"))
     except ProblemError as problem:
         reading.issues += problem.issues
     if reading.issues:
         raise ProblemError(400, reading.issues)
-    return HookRequest(hook, patient_id, drafts, selections, record(prefetch), fhir_server, authorization, stated)
+    return HookRequest(
+        hook,
+        patient_id,
+        drafts,
+        dispatched,
+        said,
+        selections,
+        record(prefetch),
+        fhir_server,
+        authorization,
+        stated,
+    )
+
+
+_WITHOUT_USER = (ORDER_DISPATCH, MEDICATION_REFILL)
 
 
 def _server(body: Resource, reading: _Reading) -> tuple[str, Authorization | None]:
@@ -161,9 +194,9 @@ def _token(sent: Resource, reading: _Reading) -> str:
     return ""
 
 
-def _drafts(context: Resource, reading: _Reading) -> tuple[Draft, ...]:
-    bundle = context.get("draftOrders")
-    member = "context.draftOrders"
+def _bundle(context: Resource, name: str, reading: _Reading) -> tuple[Draft, ...]:
+    bundle = context.get(name)
+    member = f"context.{name}"
     if bundle is None:
         reading.wrong(member, _REQUIRED)
         return ()
@@ -181,6 +214,46 @@ def _drafts(context: Resource, reading: _Reading) -> tuple[Draft, ...]:
         if f"{member}.entry[{i}].resource" not in read:
             reading.wrong(f"{member}.entry[{i}].resource", "must be a FHIR resource with a resourceType", "structure")
     return found
+
+
+def _verified(context: Resource, reading: _Reading) -> tuple[Draft, ...]:
+    """The one order: the table of the hook calls it `medication`, its examples `order.resource`."""
+    name = "order" if "medication" not in context and "order" in context else "medication"
+    member, sent = f"context.{name}", context.get(name)
+    if sent is None:
+        reading.wrong(member, _REQUIRED)
+        return ()
+    if not kind(sent) and "resource" in record(sent):
+        member, sent = f"{member}.resource", record(sent)["resource"]
+    if not kind(sent):
+        reading.wrong(member, "must be a FHIR resource with a resourceType", "structure")
+        return ()
+    return (Draft(member, record(sent)),)
+
+
+def _dispatched(context: Resource, reading: _Reading) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """References to the orders, and what has to be said of them; examples and early clients name members otherwise."""
+    name = next((each for each in ("dispatchedOrders", "dispatched-orders", "order") if each in context), "")
+    member = f"context.{name or 'dispatchedOrders'}"
+    sent: Any = context.get(name)
+    reading.string(context, "performer", "context.performer")
+    if sent is None:
+        reading.wrong(member, _REQUIRED)
+        return (), ()
+    if name == "order":
+        sent = [sent]
+    if not isinstance(sent, list) or not sent:
+        reading.wrong(member, "must be an array with at least one reference")
+        return (), ()
+    if len(sent) > _MOST_DISPATCHED:
+        reading.wrong(member, f"at most {_MOST_DISPATCHED}", "too-costly")
+        return (), ()
+    for i, each in enumerate(sent):
+        if not isinstance(each, str) or not each.strip():
+            reading.wrong(f"{member}[{i}]", "must be a string such as MedicationRequest/1")
+    tasks = any(context.get(each) for each in ("fulfillmentTasks", "fulfillment-tasks", "task"))
+    said = ("the order was checked as a whole, not the part of it that a Task asks for",) if tasks else ()
+    return tuple(dict.fromkeys(type_and_id(text(each)) for each in sent)), said
 
 
 def _selections(context: Resource, reading: _Reading) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def openapi(base: str) -> Object:
                 "get": {
                     "operationId": "discover",
                     "summary": "The service, its hooks and the queries of its prefetch",
-                    "responses": {"200": _json("The services", _DISCOVERY), **_problems(503)},
+                    "responses": {"200": _json("The services", _DISCOVERY), **_problems(429, 503)},
                 }
             },
             "/cds-services/{id}": {
@@ -37,7 +37,10 @@ def openapi(base: str) -> Object:
                     "operationId": "callHook",
                     "summary": "Cards for the orders of a call",
                     "requestBody": _body(_HOOK_REQUEST),
-                    "responses": {"200": _json("Cards", _HOOK_RESPONSE), **_problems(400, 404, 408, 413, 415, 503)},
+                    "responses": {
+                        "200": _json("Cards", _HOOK_RESPONSE),
+                        **_problems(400, 404, 408, 412, 413, 415, 429, 503),
+                    },
                 },
             },
             "/cds-services/{id}/feedback": {
@@ -48,7 +51,7 @@ def openapi(base: str) -> Object:
                     "requestBody": _body(_FEEDBACK),
                     "responses": {
                         "200": _json("All of it was kept", {"type": "object"}),
-                        **_problems(400, 404, 408, 413, 415, 503),
+                        **_problems(400, 404, 408, 413, 415, 429, 503),
                     },
                 },
             },
@@ -59,7 +62,7 @@ def openapi(base: str) -> Object:
                     "requestBody": _body(_PARAMETERS),
                     "responses": {
                         "200": {"description": "A Bundle", "content": {FHIR_JSON: {"schema": _ANSWER_BUNDLE}}},
-                        **_problems(400, 408, 413, 415, 503),
+                        **_problems(400, 408, 413, 415, 429, 503),
                     },
                 },
             },
@@ -76,7 +79,7 @@ def openapi(base: str) -> Object:
                                 "text/html": {"schema": {"type": "string"}},
                             },
                         },
-                        **_problems(400, 404, 408, 409, 413, 415, 503),
+                        **_problems(400, 404, 408, 409, 413, 415, 429, 503),
                     },
                 },
             },
@@ -99,15 +102,46 @@ _BUNDLE: Object = {
                 "type": "object",
                 "required": ["resource"],
                 "properties": {
-                    "resource": {
-                        "type": "object",
-                        "required": ["resourceType"],
-                        "properties": {"resourceType": _TEXT},
-                    }
+                    "resource": {"type": "object", "required": ["resourceType"], "properties": {"resourceType": _TEXT}}
                 },
             },
         },
     },
+}
+_RESOURCE: Object = {"type": "object", "required": ["resourceType"], "properties": {"resourceType": _TEXT}}
+_WHO: Object = {"userId": _TEXT, "patientId": _TEXT, "encounterId": _TEXT}
+_ORDERS: Object = {
+    "title": "order-select, order-sign",
+    "type": "object",
+    "required": ["userId", "patientId", "draftOrders"],
+    "properties": {
+        **_WHO,
+        "selections": {"type": "array", "minItems": 1, "items": _TEXT},
+        "draftOrders": _BUNDLE,
+    },
+}
+_DISPATCH: Object = {
+    "title": "order-dispatch",
+    "type": "object",
+    "required": ["patientId", "dispatchedOrders", "performer"],
+    "properties": {
+        "patientId": _TEXT,
+        "dispatchedOrders": {"type": "array", "minItems": 1, "maxItems": 50, "items": _TEXT},
+        "performer": _TEXT,
+        "fulfillmentTasks": {"type": "array", "items": _RESOURCE},
+    },
+}
+_REFILL: Object = {
+    "title": "medication-refill",
+    "type": "object",
+    "required": ["patientId", "medications"],
+    "properties": {**_WHO, "medications": _BUNDLE},
+}
+_VERIFY: Object = {
+    "title": "medication-verify",
+    "type": "object",
+    "required": ["userId", "patientId", "medication"],
+    "properties": {**_WHO, "medication": _RESOURCE},
 }
 _HOOK_REQUEST: Object = {
     "type": "object",
@@ -127,17 +161,7 @@ _HOOK_REQUEST: Object = {
                 "subject": _TEXT,
             },
         },
-        "context": {
-            "type": "object",
-            "required": ["userId", "patientId", "draftOrders"],
-            "properties": {
-                "userId": _TEXT,
-                "patientId": _TEXT,
-                "encounterId": _TEXT,
-                "selections": {"type": "array", "minItems": 1, "items": _TEXT},
-                "draftOrders": _BUNDLE,
-            },
-        },
+        "context": {"anyOf": [_ORDERS, _DISPATCH, _REFILL, _VERIFY]},
         "prefetch": {"type": "object", "additionalProperties": {"type": ["object", "null"]}},
         "extension": {"type": "object"},
     },
@@ -297,6 +321,7 @@ _PROBLEMS = {
     412: "An order could not be read, and nothing can be said without it",
     413: "The body is too large",
     415: "The body is of another type",
+    429: "Too many calls of this client; try again after Retry-After",
     503: "Too many calls at once, or not kept; try again",
 }
 

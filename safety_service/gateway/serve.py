@@ -18,6 +18,7 @@ from safety_service.gateway.clients import Client, UnusableClientsError, read_cl
 from safety_service.gateway.feedback import FeedbackSink, InMemory, JsonLines
 from safety_service.gateway.fetch import Fetcher
 from safety_service.gateway.outside import Reader
+from safety_service.gateway.rate import Rates
 from safety_service.gateway.settings import GatewaySettings
 from safety_service.knowledge.load import RULES_DATA, load_knowledge
 from safety_service.server.access_log import Log, open_log
@@ -58,6 +59,8 @@ def run(settings: GatewaySettings, shared: Settings) -> None:
     """
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         raise CannotServeError("--tls-certificate and --tls-key go together")
+    if settings.tls_client_authorities is not None and settings.tls_certificate is None:
+        raise CannotServeError("--tls-client-authorities needs --tls-certificate")
     log = open_log(settings.log_level, settings.log_format)
     knowledge = load_knowledge(shared.knowledge_dir or RULES_DATA, shared.policy_file, shared.site_codes)
     host, _, port = settings.listen.rpartition(":")
@@ -72,6 +75,7 @@ def run(settings: GatewaySettings, shared: Settings) -> None:
         feedback=_sink(settings),
         origins=tuple(each.strip() for each in settings.allow_origins.split(",") if each.strip()),
         max_concurrent=settings.max_concurrent,
+        rates=Rates(settings.calls_per_second, settings.burst),
         read_seconds=settings.read_seconds,
         page=settings.page == "on" or (settings.page == "auto" and settings.clients_file is None),
         **_outside(settings, base),
@@ -86,15 +90,17 @@ def run(settings: GatewaySettings, shared: Settings) -> None:
         lifespan="on",
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
+        ssl_ca_certs=None if settings.tls_client_authorities is None else str(settings.tls_client_authorities),
+        ssl_cert_reqs=ssl.CERT_NONE if settings.tls_client_authorities is None else ssl.CERT_REQUIRED,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     try:
         config.load()
     except (OSError, ssl.SSLError):
-        raise CannotServeError("the TLS certificate and key cannot be used") from None
+        raise CannotServeError("the TLS certificate, key or client authorities cannot be used") from None
     server = _Server(config, log, address, gateway)
-    if gateway.callers is None and not _is_loopback(host):
+    if gateway.callers is None and settings.tls_client_authorities is None and not _is_loopback(host):
         log.warning("no_authentication", meaning="everybody who reaches it may call; --clients-file names who may")
     if settings.allow_sandbox_key:
         log.warning("sandbox_key_allowed", meaning="everybody can sign as the public CDS Hooks sandbox")

@@ -54,6 +54,13 @@ class GatewaySettings(BaseSettings):
         Path | None, Field(description="PEM file of the certificate chain to serve with. None: plain HTTP.")
     ] = None
     tls_key: Annotated[Path | None, Field(description="PEM file of the private key of the certificate.")] = None
+    tls_client_authorities: Annotated[
+        Path | None,
+        Field(
+            description="PEM file of the authorities whose certificates clients must show (mutual TLS), with "
+            "--tls-certificate. None: clients show none."
+        ),
+    ] = None
     fhir_servers: Annotated[
         str,
         Field(
@@ -70,6 +77,18 @@ class GatewaySettings(BaseSettings):
     max_concurrent: Annotated[
         int, Field(ge=1, le=100_000, description="Calls at once; more are answered 503 with Retry-After.")
     ] = 256
+    calls_per_second: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=100_000,
+            description="Calls a second of one client, by its token, or of one address where there are no tokens; more "
+            "are answered 429 with Retry-After. The clients file may say otherwise for a client. 0: no limit.",
+        ),
+    ] = 0
+    burst: Annotated[
+        int, Field(ge=1, le=100_000, description="Calls that a client may make at once before that limit counts.")
+    ] = 50
     read_seconds: Annotated[float, Field(gt=0, le=300, description="Time that a client has to send its body.")] = 10.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged; calls are info.")

@@ -1,4 +1,7 @@
-"""LOINC codes of the observations that tell a fact about a patient."""
+"""LOINC codes of the observations that tell a fact about a patient.
+
+A code is here only if its LOINC name was read in a published guide or code list (read 2026-11-26; behind each code).
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,28 @@ from typing import Final
 
 LOINC: Final = "http://loinc.org"
 LIVER_TESTS: Final[Mapping[str, str]] = {
-    "1742-6": "ALT",
-    "1743-4": "ALT",  # with pyridoxal phosphate
-    "1920-8": "AST",
-    "30239-8": "AST",  # with pyridoxal phosphate
-    "6768-6": "ALP",
-    "1975-2": "BILIRUBIN",  # total, mass
-    "14631-6": "BILIRUBIN",  # total, moles
+    "1742-6": "ALT",  # dQM of CMS, value set alt-lab-tests
+    "1743-4": "ALT",  # with pyridoxal phosphate; HL7 Lithuania, value set alt-method
+    "1920-8": "AST",  # eCQM of CMS, aspartate aminotransferase
+    "30239-8": "AST",  # with pyridoxal phosphate; HL7 Lithuania, value set ast-method
+    "6768-6": "ALP",  # dQM of CMS, value set alkaline-phosphatase
+    "1975-2": "BILIRUBIN",  # total, mass; HL7 US Core; dQM of CMS, value set total-bilirubin
+    "14631-6": "BILIRUBIN",  # total, moles; LOINC table of OSCAR, DISTANCE (Medizininformatik-Initiative)
 }
-EGFR: Final = ("98979-8", "62238-1", "88293-6", "88294-4", "33914-3", "48642-3", "48643-1")
-CLEARANCE: Final = ("35591-7", "2164-2")
-PREGNANCY: Final = ("82810-3",)
-BREASTFEEDING: Final = ("63895-7",)
+# Estimates per 1.73 m2 from creatinine. The two of a formula with race are often reported together, and differ: of
+# results of one day that differ none counts.
+EGFR: Final = (
+    "98979-8",  # CKD-EPI 2021; CH LAB-Report, value set observation-code-cdk-epi-2021
+    "62238-1",  # CKD-EPI 2009; CH LAB-Report, value set observation-code-cdk-epi-2009
+    "88293-6",  # CKD-EPI 2009 with race; FSH of CH LAB-Report
+    "88294-4",  # the same; FSH of CH LAB-Report
+    "33914-3",  # MDRD; HL7 CPG, value set ckd-valueset-egfr; HL7 PDDI-CDS, value set valueset-renal-LOINC
+    "48642-3",  # MDRD with race; HL7 PDDI-CDS, value set valueset-renal-LOINC
+    "48643-1",  # the same
+)
+CLEARANCE: Final = (
+    "35591-7",  # predicted by Cockcroft-Gault; ANS (France), value set of laboratory results
+    "2164-2",  # measured, 24-hour urine; HL7 Switzerland, CH LAB-Order
+)
+PREGNANCY: Final = ("82810-3",)  # HL7 International Patient Summary, pregnancy status
+BREASTFEEDING: Final = ("63895-7",)  # gematik ISiK, Stillstatus; Starter FHIR IG, breastfeeding status

@@ -312,6 +312,7 @@ class Reading:
             sent.prescriber_id,
             self.answer(sent.last_order, "prescription.last_order"),
             self.answer(sent.tapering, "prescription.tapering"),
+            self.quantity(sent.daily_most, limits.DOSE, path, ".daily_most") if _has(sent, "daily_most") else None,
         )
 
     def record(self, sent: patient_pb2.MedicationRecord, path: str) -> domain.MedicationRecord:

@@ -86,11 +86,38 @@ def test_tls_and_tokens(tmp_path: Path) -> None:
             urllib.request.urlopen(f"http://{plain}/healthz", timeout=30)
 
 
+def test_mutual_tls_and_a_limit_for_each_address(tmp_path: Path) -> None:
+    """Nobody without a certificate of the authority is answered; who calls too often is told when to come again."""
+    chain, private = certificate(tmp_path)
+    flags = ("--tls-certificate", str(chain), "--tls-key", str(private), "--tls-client-authorities", str(chain))
+    context = ssl.create_default_context(cafile=str(chain))
+    with gateway_process(*flags, "--calls-per-second", "0.01", "--burst", "2") as address:
+
+        def get(path: str) -> tuple[int, str]:
+            try:
+                with urllib.request.urlopen(address + path, timeout=30, context=context) as response:
+                    return int(response.status), ""
+            except urllib.error.HTTPError as error:
+                with error:
+                    return error.code, error.headers["Retry-After"]
+
+        with pytest.raises((OSError, http.client.HTTPException)):  # the handshake, or the first byte after it
+            get("/healthz")
+        context.load_cert_chain(chain, private)
+        assert [get("/cds-services")[0] for _ in range(3)] == [200, 200, 429]
+        assert 90 <= int(get("/cds-services")[1]) <= 100
+        assert get("/healthz")[0] == 200  # whoever watches it is never turned away
+
+
 @pytest.mark.parametrize(
     ("flags", "why"),
     [
-        (("--tls-certificate", __file__, "--tls-key", __file__), "TLS certificate and key cannot be used"),
+        (
+            ("--tls-certificate", __file__, "--tls-key", __file__),
+            "TLS certificate, key or client authorities cannot be used",
+        ),
         (("--tls-certificate", __file__), "go together"),
+        (("--tls-client-authorities", __file__), "needs --tls-certificate"),
         (("--clients-file", __file__), "not YAML"),
         (("--authorities-file", __file__), "authorities"),
         (("--fhir-servers", "http://ehr.example.org"), "must be https"),
@@ -113,7 +140,7 @@ def call(address: str, body: bytes | None = None) -> Any:
 
 def test_it_serves(gateway: str) -> None:
     services = call(f"{gateway}/cds-services")["services"]
-    assert {each["hook"] for each in services} == {"order-select", "order-sign"}
+    assert {each["hook"] for each in services} >= {"order-select", "order-sign", "order-dispatch"}
     path = SANDBOX / "order-sign_cyclobenzaprine10_tid_30d.json"
     cards = call(gateway + SERVICE, path.read_bytes())["cards"]
     assert cards[0]["links"][0]["url"].startswith(gateway)

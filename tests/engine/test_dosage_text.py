@@ -80,6 +80,8 @@ def test_mass_that_the_product_contradicts_stops_the_text(text: str) -> None:
         (replace(ORDER, as_needed=Answer.YES), "tid prn", "tid"),
         (replace(ORDER, as_needed=Answer.NO), "tid", "tid prn"),
         (replace(ORDER, route="26643006"), "by mouth", "IM"),
+        (replace(ORDER, daily_most=Quantity(3, "{tbl}")), "1 tab tid prn, max 3 per day", "1 tab prn, max 4 per day"),
+        (replace(ORDER, daily_most=Quantity(30, "mg")), "1 tab tid prn, max 3 per day", "1 tab prn, max 4 per day"),
         (replace(ORDER, route="intramuscular"), "IM", "by mouth"),
     ],
 )
@@ -98,6 +100,7 @@ _SENT = st.builds(
     frequency=st.sampled_from([None, Frequency(3, 3), Frequency(1, 1, 8)]),
     as_needed=st.sampled_from(Answer),
     route=st.sampled_from(["", "oral", "IM", "strange way"]),
+    daily_most=st.sampled_from([None, Quantity(3, "{tbl}"), Quantity(20, "mg")]),
     days_supply=st.sampled_from([None, 7]),
     dosage_text=st.sampled_from(
         ["1 tab tid", "1 tab po tid prn", "5 mg bid", "1 tab then 2", "10 mg IM q8h", "", "max 3 tabs/day"]

@@ -64,12 +64,20 @@ def order(**members: Any) -> dict[str, Any]:
 
 
 def call(*orders: dict[str, Any], hook: str = "order-sign", **members: Any) -> dict[str, Any]:
-    """A call with these orders."""
-    context: dict[str, Any] = {
-        "userId": "Practitioner/d1",
-        "patientId": "p1",
-        "draftOrders": {"resourceType": "Bundle", "entry": [{"resource": each} for each in orders or (order(),)]},
-    }
+    """A call with these orders; at order-dispatch they are named only, and have to be in prefetch."""
+    sent = orders or (order(),)
+    bundle = {"resourceType": "Bundle", "entry": [{"resource": each} for each in sent]}
+    context: dict[str, Any] = {"userId": "Practitioner/d1", "patientId": "p1"}
+    match hook:
+        case "order-dispatch":
+            context = {"patientId": "p1", "performer": "Organization/o1"}
+            context["dispatchedOrders"] = [f"MedicationRequest/{each['id']}" for each in sent]
+        case "medication-refill":
+            context["medications"] = bundle
+        case "medication-verify":
+            context["medication"] = sent[0]
+        case _:
+            context["draftOrders"] = bundle
     if hook == "order-select":
         context["selections"] = [f"MedicationRequest/{each['id']}" for each in orders]
     return {"hook": hook, "hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea", "context": context, **members}

@@ -80,7 +80,9 @@ def test_the_whole_order_is_corrected(answered: Any) -> None:
     (action,) = suggestion["actions"]
     assert action["type"] == "update"
     changed = action["resource"]
-    assert (changed["resourceType"], changed["id"], changed["note"]) == ("MedicationRequest", "mr1", [{"text": "kept"}])
+    assert (changed["resourceType"], changed["id"]) == ("MedicationRequest", "mr1")
+    before = "Directions before the change, no longer in force: 1 tab PO TID for spasm, with food"
+    assert changed["note"] == [{"text": "kept"}, {"text": before}]
     assert changed["medicationCodeableConcept"] == sent["medicationCodeableConcept"]
     request = changed["dispenseRequest"]
     assert request["numberOfRepeatsAllowed"] == 0
@@ -88,13 +90,45 @@ def test_the_whole_order_is_corrected(answered: Any) -> None:
     assert request["quantity"]["value"] == 42
     sig = changed["dosageInstruction"][0]
     assert sig["timing"]["repeat"]["boundsPeriod"] == {"start": "2026-11-25", "end": "2026-12-08"}
-    assert sig["text"] == "CHANGED to for 14 days. Before the change: 1 tab PO TID for spasm, with food"
+    assert "text" not in sig
 
 
 def test_the_corrected_order_no_longer_fires(answered: Any) -> None:
     card = card_of(answered(call(long_course())), "duration.course")
     changed = card["suggestions"][0]["actions"][0]["resource"]
     assert "duration.course" not in rules_of(answered(call(changed)))
+
+
+def test_words_of_the_order_as_it_was_do_not_stay_in_it(answered: Any) -> None:
+    """Neither the sig nor the narrative nor the name of the timing may tell another order than the structure."""
+    sent = long_course(text={"status": "generated", "div": "<div>for 28 days</div>"})
+    sig = sent["dosageInstruction"][0]
+    sig |= {"patientInstruction": "one three times a day for four weeks"}
+    sig["timing"]["code"] = {"text": "TID for 28 days"}
+    changed = card_of(answered(call(sent)), "duration.course")["suggestions"][0]["actions"][0]["resource"]
+    (note,) = changed.pop("note")
+    assert note["text"].endswith("1 tab PO TID for spasm, with food; one three times a day for four weeks")
+    assert not any(word in str(changed) for word in ("28 d", "four weeks", "TID"))
+
+
+def test_words_that_are_all_there_is_are_not_taken_out(answered: Any) -> None:
+    """Then there is no update: the order would say less than before. The card says what to change all the same."""
+    sent = long_course()
+    del sent["dosageInstruction"][0]["timing"], sent["dosageInstruction"][0]["doseAndRate"]
+    card = card_of(answered(call(sent)), "duration.course")
+    assert "**Change:**" in card["detail"]
+    assert "suggestions" not in card
+
+
+def test_refills_alone_leave_the_words(answered: Any) -> None:
+    sent = long_course()
+    sent["dispenseRequest"]["expectedSupplyDuration"]["value"] = 14
+    sent["dispenseRequest"]["quantity"]["value"] = 42
+    sent["dosageInstruction"][0]["timing"]["repeat"].pop("boundsPeriod")
+    card = card_of(answered(call(sent)), "duration.course")
+    changed = card["suggestions"][0]["actions"][0]["resource"]
+    assert changed["dispenseRequest"]["numberOfRepeatsAllowed"] == 0
+    assert changed["dosageInstruction"] == sent["dosageInstruction"]
 
 
 def test_an_order_without_id_cannot_be_updated(answered: Any) -> None:

@@ -166,12 +166,100 @@ def test_a_server_that_is_not_there(gateway: Gateway) -> None:
         assert "could not be reached" in unused(ask(client, with_server(address)))["prefetch.statements"]
 
 
-def test_a_page_of_many_is_a_part(gateway: Gateway) -> None:
-    def paged(path: str, headers: dict[str, str]) -> Answer:
-        more = {"link": [{"relation": "next", "url": "http://127.0.0.1:1/secret"}]}
-        return answer({**OPIOID, **more}) if path.startswith("/r4/MedicationStatement") else usual(path, headers)
+def reasons(answered: Any) -> str:
+    return "; ".join(each["reason"] for each in decision_of(answered)["notProcessed"])
 
-    with server(paged) as (address, _), asking(gateway, 20, f"{address}/r4") as client:
+
+def pages(next_of: Any, at: str = "/r4/MedicationStatement") -> Any:
+    """A server whose lists of statements have pages; `next_of` tells the address of the next from that of one."""
+
+    def paged(path: str, headers: dict[str, str]) -> Answer:
+        if not path.startswith(at):
+            return usual(path, headers)
+        link = next_of(path)
+        drug = "oxycodone" if "page=3" in path else "paracetamol"
+        entry = bundle(statement(drug, id=path[-6:], effectivePeriod={"start": "2026-11-01"}))["entry"]
+        more = {} if link is None else {"link": [{"relation": "self", "url": "x"}, {"relation": "next", "url": link}]}
+        return answer({**EMPTY, "total": 3, "entry": entry, **more})
+
+    return paged
+
+
+def numbered(address: list[str], last: int, at: str = "/r4/MedicationStatement") -> Any:
+    def next_of(path: str) -> str | None:
+        number = int(path.partition("page=")[2] or 1)
+        return None if number == last else f"{address[0]}{at}?page={number + 1}"
+
+    return next_of
+
+
+def test_pages_are_read_to_the_last(gateway: Gateway) -> None:
+    held: list[str] = [""]
+    with server(pages(numbered(held, 3))) as (address, asked), asking(gateway, 20, f"{address}/r4") as client:
+        held[0] = address
         answered = ask(client, with_server(address))
-        assert "first page only" in unused(answered)["prefetch.statements"]
+        assert unused(answered) == {}
+        assert "sedation.opioid" in rules_of(answered)  # it stands on the third page
+        read = [path for path, _ in asked if "MedicationStatement" in path]
+        assert [path.partition("?")[2] for path in read[1:]] == ["page=2", "page=3"]
+        assert {headers["authorization"] for _, headers in asked} == {f"Bearer {TOKEN}"}
+
+
+def test_more_pages_than_are_read_are_a_part(gateway: Gateway) -> None:
+    held: list[str] = [""]
+    with server(pages(numbered(held, 50))) as (address, asked), asking(gateway, 20, f"{address}/r4") as client:
+        held[0] = address
+        answered = ask(client, with_server(address))
+        assert "more pages than are read" in reasons(answered)
+        assert "sedation.opioid" in rules_of(answered)  # what was read counts
+        assert len([path for path, _ in asked if "MedicationStatement" in path]) == 10
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "http://127.0.0.1:1/secret",
+        "{address}/secret",
+        "{address}/r4x/MedicationStatement?page=2",
+        "{address}/r4/../secret",
+        "{address}/r4?same",
+        "/r4/MedicationStatement?page=2",
+        "{address}@evil.example/r4/",
+        "",
+    ],
+)
+def test_a_next_page_elsewhere_is_not_read(elsewhere: str, gateway: Gateway) -> None:
+    held: list[str] = [""]
+    next_of = lambda path: elsewhere.replace("{address}", held[0])  # noqa: E731
+    with server(pages(next_of)) as (address, asked), asking(gateway, 20, f"{address}/r4") as client:
+        held[0] = address
+        answered = ask(client, with_server(address))
+        assert "prefetch.statements" in unused(answered)
+        assert "sedation.opioid" in {each["ruleId"] for each in decision_of(answered)["checks"]}
+        assert [path for path, _ in asked if "secret" in path or "r4x" in path or "page=2" in path] == []
+
+
+def test_pages_that_do_not_come_in_time_are_a_part(gateway: Gateway) -> None:
+    held: list[str] = [""]
+
+    def slow(path: str, headers: dict[str, str]) -> Answer:
+        if "page=4" in path:
+            time.sleep(4)
+        return pages(numbered(held, 5))(path, headers)  # type: ignore[no-any-return]
+
+    with server(slow) as (address, _), asking(gateway, 2, f"{address}/r4") as client:
+        held[0] = address
+        answered = ask(client, with_server(address))
+        assert "did not tell it all in time" in reasons(answered)
         assert "sedation.opioid" in rules_of(answered)
+
+
+def test_the_latest_needs_no_page_of_the_earlier(gateway: Gateway) -> None:
+    """Of a kidney function five are asked for: that there are more says nothing."""
+    held: list[str] = [""]
+    paged = pages(numbered(held, 3, "/r4/Observation"), "/r4/Observation")
+    with server(paged) as (address, asked), asking(gateway, 20, f"{address}/r4") as client:
+        held[0] = address
+        answered = ask(client, with_server(address))
+        assert not {"prefetch.kidney", "prefetch.pregnancy"} & set(unused(answered))
+        assert len([path for path, _ in asked if "page=" in path]) == 2  # those of the liver tests

@@ -35,7 +35,13 @@ def test_discovery(client: TestClient) -> None:
     assert response.status_code == 200
     answer = response.json()
     schema("discovery").validate(answer)
-    assert {each["hook"] for each in answer["services"]} == {"order-select", "order-sign"}
+    assert [each["hook"] for each in answer["services"]] == [
+        "order-select",
+        "order-sign",
+        "order-dispatch",
+        "medication-refill",
+        "medication-verify",
+    ]
     assert {each["id"] for each in answer["services"]} == {"muscle-relaxant-safety"}
 
 

@@ -35,6 +35,15 @@ def smallest() -> Sent:
     return sent
 
 
+def test_the_most_of_a_day_is_an_amount_like_a_dose() -> None:
+    sent = smallest()
+    assert decode(sent, TODAY).request.prescription.daily_most is None
+    sent.prescription.daily_most.CopyFrom(Quantity(value=30, unit="mg"))
+    assert decode(sent, TODAY).request.prescription.daily_most == domain.Quantity(30, "mg")
+    sent.prescription.daily_most.value = limits.DOSE_MASS.value + 1
+    assert list(violations(sent)) == ["prescription.daily_most.value"]
+
+
 # --- what is understood ------------------------------------------------------------------------------------------
 
 

@@ -15,8 +15,8 @@ from google.type import date_pb2
 from medsafety.v1 import common_pb2, patient_pb2, prescription_pb2
 from safety_service.gateway.fhir import dates
 from safety_service.gateway.fhir.notes import Notes
-from safety_service.gateway.fhir.quantities import Amount, read_amount
-from safety_service.gateway.fhir.shapes import Json, Resource, listed, record, text
+from safety_service.gateway.fhir.quantities import Amount, Span, read_amount, read_span_hours
+from safety_service.gateway.fhir.shapes import Json, Resource, listed, record, text, whole
 from safety_service.gateway.fhir.timing import Course, Often, read_course, read_often
 
 Target: TypeAlias = prescription_pb2.Prescription | patient_pb2.MedicationRecord
@@ -35,6 +35,8 @@ class Instruction(NamedTuple):
     course: Course
     route: str
     words: str
+    daily_most: Amount | None
+    sequence: int | None
 
 
 class Instructions(NamedTuple):
@@ -47,6 +49,8 @@ class Instructions(NamedTuple):
     course: Course = Course()
     route: str = ""
     words: str = ""
+    daily_most: Amount | None = None
+    goes_down: bool = False  # step by step, until it ends
 
     def put_dose(self, target: Target) -> None:
         """Dose, frequency and as-needed."""
@@ -67,7 +71,7 @@ def read_instructions(sent: Json, place: str, notes: Notes) -> Instructions:
     each = [_instruction(held, f"{place}[{i}]", notes) for i, held in enumerate(map(record, listed(sent))) if held]
     if not each:
         return Instructions()
-    return Instructions(*each[0]) if len(each) == 1 else _joined(each, place, notes)
+    return Instructions(*each[0][:-1]) if len(each) == 1 else _joined(each, place, notes)
 
 
 def _instruction(sent: Resource, place: str, notes: Notes) -> Instruction:
@@ -81,7 +85,22 @@ def _instruction(sent: Resource, place: str, notes: Notes) -> Instruction:
         read_course(timing, f"{place}.timing", notes),
         _route(sent),
         _words(sent, timing),
+        _daily_most(sent, place, notes),
+        whole(sent.get("sequence")),
     )
+
+
+def _daily_most(sent: Resource, place: str, notes: Notes) -> Amount | None:
+    """The greatest amount in 24 hours; R5 repeats what R4 has once."""
+    ratios = listed(sent.get("maxDosePerPeriod"))
+    if not ratios:
+        return None
+    at = f"{place}.maxDosePerPeriod"
+    period = read_span_hours(record(record(ratios[0]).get("denominator")))
+    if len(ratios) > 1 or period != 24:
+        notes.not_used(at, "is not the most in one day")
+        return None
+    return read_amount(record(ratios[0]).get("numerator"), f"{at}.numerator", notes)
 
 
 def _dose(sent: Resource, place: str, notes: Notes) -> tuple[Amount | None, Amount | None]:
@@ -158,7 +177,8 @@ def _joined(each: list[Instruction], place: str, notes: Notes) -> Instructions:
     low: Amount | None = None
     high: Amount | None = None
     often: Often | None = None
-    if _one_after_another(each):
+    steps = _one_after_another(each)
+    if steps:
         if len(doses) == 1 and len({one.often for one in each}) == 1:
             low, high, often = each[0].low, each[0].high, each[0].often
         else:
@@ -171,27 +191,60 @@ def _joined(each: list[Instruction], place: str, notes: Notes) -> Instructions:
     routes = {one.route for one in each}
     if len(routes) > 1:
         notes.not_used(place, "several routes: the route is not known")
+    most = {one.daily_most for one in each}
     return Instructions(
         low,
         high,
         often,
         as_needed.pop() if len(as_needed) == 1 else _UNKNOWN,
-        _whole(each),
+        _in_sequence(steps) or _whole(each),
         routes.pop() if len(routes) == 1 else "",
         "; ".join(one.words for one in each if one.words),
+        most.pop() if len(most) == 1 else None,
+        _goes_down(steps),
     )
 
 
-def _one_after_another(each: list[Instruction]) -> bool:
-    """Whether every instruction has a period and no two share a day."""
+def _one_after_another(each: list[Instruction]) -> list[Instruction]:
+    """The instructions in their order, where no two share a day: by their periods, or numbered and with a length."""
+    numbers = [one.sequence for one in each]
+    if None not in numbers and len(set(numbers)) == len(each) and all(_days_of(one) for one in each):
+        return sorted(each, key=lambda one: one.sequence or 0)
     periods = []
     for one in each:
         start, end = dates.calendar(one.course.start), dates.calendar(one.course.end)
         if start is None or end is None:
+            return []
+        periods.append((start, end, one))
+    periods.sort(key=lambda period: period[:2])
+    if any(before[1] > after[0] for before, after in pairwise(periods)):
+        return []
+    return [one for _, _, one in periods]
+
+
+def _days_of(one: Instruction) -> int:
+    """The length of a step without days of the calendar; 0 when it has none."""
+    span = one.course.span
+    return span.days if span is not None and not span.months and one.course.start is one.course.end is None else 0
+
+
+def _in_sequence(steps: list[Instruction]) -> Course | None:
+    """The course of steps that have lengths only."""
+    days = [_days_of(one) for one in steps]
+    return Course(span=Span(days=sum(days))) if days and all(days) else None
+
+
+def _goes_down(steps: list[Instruction]) -> bool:
+    """Whether each step is less a day than the one before it."""
+    amounts = []
+    for one in steps:
+        if one.high is None or one.low != one.high or one.often is None or one.often.low != one.often.high:
             return False
-        periods.append((start, end))
-    periods.sort()
-    return all(before[1] <= after[0] for before, after in pairwise(periods))
+        often = one.often
+        if (often.period, often.period_max) != (1, 1):
+            return False
+        amounts.append((one.high.value * often.high, one.high.unit, often.unit))
+    return len({each[1:] for each in amounts}) == 1 and all(after[0] < before[0] for before, after in pairwise(amounts))
 
 
 def _sum(each: list[Often | None]) -> Often | None:

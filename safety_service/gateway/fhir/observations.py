@@ -6,7 +6,6 @@ LOINC codes by what they measure; an observation with any other code is left alo
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 from typing import NamedTuple
 
 from google.type import date_pb2
@@ -45,10 +44,11 @@ _EGFR_UNITS = (
     "ml/min/1.73",
 )
 _CLEARANCE_UNITS = ("ml/min",)
-# Answers by code (SNOMED CT, LOINC answers); anything else is not known.
+# Answers by code; anything else is not known. Pregnancy: value set and map pregnancy-status-uv-ips of HL7 IPS.
+# Breast-feeding: value set breastfeeding-status of the Starter FHIR IG; StillstatusVS of ISiK has the same.
 _PREGNANT = {"77386006": common_pb2.ANSWER_YES, "LA15173-0": common_pb2.ANSWER_YES}
 _NOT_PREGNANT = {"60001007": common_pb2.ANSWER_NO, "LA26683-5": common_pb2.ANSWER_NO}
-_YES_NO = {"LA33-6": common_pb2.ANSWER_YES, "LA32-8": common_pb2.ANSWER_NO}
+_BREASTFEEDING = {"LA29252-6": common_pb2.ANSWER_YES, "LA29253-4": common_pb2.ANSWER_NO}
 
 
 class Seen(NamedTuple):
@@ -70,18 +70,18 @@ def read_observations(target: patient_pb2.Patient, sent: Iterable[tuple[str, Res
             if result is not None:
                 result.test = test
                 target.hepatic.labs.items.append(result)
-    egfr = _latest(seen, EGFR)
+    egfr = _latest(seen, EGFR, notes)
     if egfr is not None and (value := _value(egfr, _EGFR_UNITS, notes)) is not None:
         target.renal.egfr = value
-    clearance = _latest(seen, CLEARANCE)
+    clearance = _latest(seen, CLEARANCE, notes)
     if clearance is not None and (value := _value(clearance, _CLEARANCE_UNITS, notes)) is not None:
         target.renal.crcl = value
-    pregnancy = _latest(seen, PREGNANCY)
+    pregnancy = _latest(seen, PREGNANCY, notes)
     if pregnancy is not None:
         target.pregnant = _answer(pregnancy, {**_PREGNANT, **_NOT_PREGNANT}, notes)
-    breastfeeding = _latest(seen, BREASTFEEDING)
+    breastfeeding = _latest(seen, BREASTFEEDING, notes)
     if breastfeeding is not None:
-        target.lactating = _answer(breastfeeding, _YES_NO, notes)
+        target.lactating = _answer(breastfeeding, _BREASTFEEDING, notes)
 
 
 def _seen(resource: Resource, place: str, notes: Notes) -> Seen | None:
@@ -99,13 +99,34 @@ def _seen(resource: Resource, place: str, notes: Notes) -> Seen | None:
 _WANTED = {*_LIVER_TESTS, *EGFR, *CLEARANCE, *PREGNANCY, *BREASTFEEDING}
 
 
-def _latest(seen: list[Seen], codes: tuple[str, ...]) -> Seen | None:
-    """The latest with one of these codes; one without a date could be the latest, so it counts only alone."""
+def _latest(seen: list[Seen], codes: tuple[str, ...], notes: Notes) -> Seen | None:
+    """The latest with one of these codes; one without a date could be the latest, so it counts only alone.
+
+    Of several on the latest day that differ none counts: nobody says which is meant.
+    """
     fitting = [each for each in seen if each.codes & set(codes)]
-    dated = [each for each in fitting if dates.calendar(each.on) is not None]
+    dated = [(on, each) for each in fitting if (on := dates.calendar(each.on)) is not None]
     if len(fitting) != len(dated):
         return fitting[0] if len(fitting) == 1 else None
-    return max(dated, key=lambda each: dates.calendar(each.on) or date.min, default=None)
+    last = max((on for on, _ in dated), default=None)
+    of_last = [each for on, each in dated if on == last]
+    if len({_said(each) for each in of_last}) > 1:
+        notes.not_used(of_last[0].place, "several results of that day differ: it is not known which counts")
+        return None
+    return of_last[0] if of_last else None
+
+
+def _said(seen: Seen) -> str:
+    """What is compared of an observation."""
+    quantity = record(seen.resource.get("valueQuantity"))
+    if quantity:
+        return f"{number(quantity.get('value'))} {quantity.get('comparator')}"
+    codes = [text(record(each).get("code")) for each in listed(_concept(seen).get("coding"))]
+    return f"{seen.resource.get('valueBoolean')} {sorted(codes)}"
+
+
+def _concept(seen: Seen) -> Resource:
+    return record(seen.resource.get("valueCodeableConcept"))
 
 
 def _result(seen: Seen, notes: Notes) -> patient_pb2.LabResult | None:
@@ -153,8 +174,7 @@ def _answer(seen: Seen, answers: dict[str, common_pb2.Answer.ValueType], notes: 
     stated = seen.resource.get("valueBoolean")
     if isinstance(stated, bool):
         return common_pb2.ANSWER_YES if stated else common_pb2.ANSWER_NO
-    concept = record(seen.resource.get("valueCodeableConcept"))
-    codings = [record(each) for each in listed(concept.get("coding"))]
+    codings = [record(each) for each in listed(_concept(seen).get("coding"))]
     found = {
         answers[text(each.get("code"))]
         for each in codings

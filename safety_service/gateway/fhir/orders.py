@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from medsafety.v1 import condition_pb2, medication_pb2, patient_pb2, prescription_pb2
+from medsafety.v1 import common_pb2, condition_pb2, medication_pb2, patient_pb2, prescription_pb2
 from safety_service.gateway.fhir import dates
 from safety_service.gateway.fhir.conditions import read_condition
 from safety_service.gateway.fhir.dosage import Instructions, Target, read_instructions
@@ -71,7 +71,24 @@ def read_order(resource: Resource, place: str, pool: Pool, today: date, notes: N
     order.indications.extend(_indications(resource, place, pool, notes))
     requester = record(resource.get("requester"))
     order.prescriber_id = type_and_id(text(requester.get("reference")))
+    if told.daily_most is not None:
+        order.daily_most.CopyFrom(told.daily_most.message())
+    if told.goes_down:
+        order.tapering = common_pb2.ANSWER_YES
+        notes.say(f"{place}.dosageInstruction: each step is less than the one before: read as a taper")
+    order.last_order = _last_order(resource)
     return order
+
+
+_COURSE = "http://terminology.hl7.org/CodeSystem/medicationrequest-course-of-therapy"
+# HL7: an acute course ends with the order and is not renewed; a continuous one goes on beyond it.
+_LAST_ORDER = {"acute": common_pb2.ANSWER_YES, "continuous": common_pb2.ANSWER_NO}
+
+
+def _last_order(resource: Resource) -> common_pb2.Answer.ValueType:
+    codings = map(record, listed(record(resource.get("courseOfTherapyType")).get("coding")))
+    found = {_LAST_ORDER.get(text(each.get("code"))) for each in codings if text(each.get("system")) == _COURSE}
+    return found.pop() or common_pb2.ANSWER_UNSPECIFIED if len(found) == 1 else common_pb2.ANSWER_UNSPECIFIED
 
 
 _DAY = {ORDER: "authoredOn", DISPENSE: "whenHandedOver", STATEMENT: "dateAsserted"}

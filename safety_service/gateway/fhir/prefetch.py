@@ -32,23 +32,28 @@ class Fetched(NamedTuple):
 
 
 ABSENT = Fetched(Known.ABSENT)
+# Keys of which the latest alone is asked for: that there are earlier ones leaves nothing out.
+LATEST = ("kidney", "pregnancy", "breastfeeding")
 _TROUBLE = ("fatal", "error", "warning")
 
 
 def read_prefetch(prefetch: Resource, pool: Pool, notes: Notes) -> dict[str, Fetched]:
     """Every key that was sent. What references can be resolved to goes to the pool."""
-    return {name: read_fetched(sent, f"prefetch.{name}", pool, notes) for name, sent in prefetch.items()}
+    return {
+        name: read_fetched(sent, f"prefetch.{name}", pool, notes, paged=name not in LATEST)
+        for name, sent in prefetch.items()
+    }
 
 
-def read_fetched(sent: Json, place: str, pool: Pool, notes: Notes) -> Fetched:
-    """One key; also used for what this service has fetched itself."""
+def read_fetched(sent: Json, place: str, pool: Pool, notes: Notes, paged: bool = True) -> Fetched:
+    """One key; also used for what this service has fetched itself. Not `paged`: pages left out are not missed."""
     if sent is None:
         return Fetched(Known.NONE)
     held = record(sent)
     if not kind(held) and kind(held.get("resource")):
         held, place = record(held["resource"]), f"{place}.resource"  # the wrapper of CDS Hooks before 1.0
     if kind(held) == "Bundle":
-        return _bundle(held, place, pool, notes)
+        return _bundle(held, place, pool, notes, paged)
     if kind(held) == "OperationOutcome":
         notes.not_used(place, "the client could not read it: an OperationOutcome was sent")
         return Fetched(Known.FAILED)
@@ -64,7 +69,7 @@ def read_fetched(sent: Json, place: str, pool: Pool, notes: Notes) -> Fetched:
     return Fetched(Known.FAILED)
 
 
-def _bundle(bundle: Resource, place: str, pool: Pool, notes: Notes) -> Fetched:
+def _bundle(bundle: Resource, place: str, pool: Pool, notes: Notes, paged: bool) -> Fetched:
     found = []
     partial = False
     for i, full_url, resource in bundled(bundle):
@@ -77,16 +82,21 @@ def _bundle(bundle: Resource, place: str, pool: Pool, notes: Notes) -> Fetched:
             continue
         pool.add(resource, full_url)
         found.append((at, resource))
-    links = [record(each) for each in listed(bundle.get("link"))]
-    if any(text(each.get("relation")) == "next" for each in links):
+    if paged and next_page(bundle) is not None:
         partial = True
-        notes.not_used(place, "is the first page only: there is more than was sent")
+        notes.not_used(place, "holds the first pages only: there is more than was sent")
     total = number(bundle.get("total"))
     matches = sum(1 for each in listed(bundle.get("entry")) if _is_match(record(each)))
-    if not partial and total is not None and total > matches:
+    if paged and not partial and total is not None and total > matches:
         partial = True
         notes.not_used(place, "holds fewer entries than its total")
-    return Fetched(Known.PARTIAL if partial else Known.COMPLETE, tuple(found))
+    return Fetched(Known.PARTIAL if partial or not paged else Known.COMPLETE, tuple(found))
+
+
+def next_page(bundle: Resource) -> str | None:
+    """Where the next page of a search is; None when there is none."""
+    links = [record(each) for each in listed(bundle.get("link"))]
+    return next((text(each.get("url")) for each in links if text(each.get("relation")) == "next"), None)
 
 
 def _is_match(entry: Resource) -> bool:

@@ -111,3 +111,12 @@ def read_span(sent: Json, place: str, notes: Notes) -> Span | None:
         notes.not_used(place, "is not a whole number of days or months")
         return None
     return Span(int(days), int(months))
+
+
+def read_span_hours(sent: Json) -> float | None:
+    """The length of a period in hours, of hours or days."""
+    held = record(sent)
+    value = number(held.get("value"))
+    unit = text(held.get("code")) or text(held.get("unit")).lower()
+    scale = {"h": 1, "hour": 1, "hours": 1, "d": 24, "day": 24, "days": 24}.get(unit)
+    return None if value is None or scale is None else value * scale

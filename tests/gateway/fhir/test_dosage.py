@@ -140,3 +140,81 @@ def test_an_object_in_place_of_a_list() -> None:
     told = read_instructions(dose(10, **TID), "dosageInstruction", Notes())
     assert told.high == Amount(10, "mg")
     assert read_instructions({"doseAndRate": {"doseQuantity": {"value": 10, "unit": "mg"}}}, "d", Notes()).high
+
+
+# --- the most in a day, and steps that follow one another --------------------------------------------------------
+
+
+def most(numerator: Any, **denominator: Any) -> dict[str, Any]:
+    return {"maxDosePerPeriod": {"numerator": numerator, "denominator": denominator}}
+
+
+@pytest.mark.parametrize(
+    "period", [{"value": 1, "unit": "d", "code": "d"}, {"value": 24, "code": "h"}, {"value": 1, "unit": "day"}]
+)
+def test_the_most_in_a_day(period: dict[str, Any]) -> None:
+    told, notes = read(dose(10, **TID, **most(quantity(30, unit="mg"), **period)))
+    assert (told.daily_most, notes.unused) == (Amount(30, "mg"), [])
+    several, notes = read(
+        dose(10, **TID, maxDosePerPeriod=[most(quantity(3, unit="tablet"), **period)["maxDosePerPeriod"]])
+    )
+    assert (several.daily_most, notes.unused) == (Amount(3, "{tbl}"), [])
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        most(quantity(30, unit="mg"), value=1, code="wk"),
+        most(quantity(30, unit="mg"), value=12, code="h"),
+        most(quantity(30, unit="mg")),
+        most(quantity("30", unit="mg"), value=1, code="d"),
+        {"maxDosePerPeriod": "30 mg a day"},
+        {"maxDosePerPeriod": [most(quantity(30, unit="mg"), value=1, code="d")["maxDosePerPeriod"]] * 2},
+    ],
+)
+def test_what_is_not_the_most_in_a_day_is_said(sent: dict[str, Any]) -> None:
+    told, notes = read(dose(10, **TID, **sent))
+    assert told.daily_most is None
+    assert notes.unused
+
+
+def step(number: int | None, value: float, days: int = 5, times: int = 3) -> dict[str, Any]:
+    repeat = {"frequency": times, "period": 1, "periodUnit": "d", "boundsDuration": {"value": days, "code": "d"}}
+    held = dose(value, timing={"repeat": repeat})
+    return held if number is None else {**held, "sequence": number}
+
+
+def test_numbered_steps_follow_one_another() -> None:
+    told, _ = read(step(2, 10), step(1, 20), step(3, 5))
+    assert told.course.span is not None
+    assert told.course.span.days == 15
+    assert (told.low, told.often) == (None, None)  # one dose and one frequency is all the contract holds
+    assert told.goes_down
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (step(1, 10), step(2, 10)),  # the same
+        (step(1, 5), step(2, 10)),  # up
+        (step(1, 20), step(2, 5), step(3, 10)),  # down and up
+        (step(1, 20), step(1, 10)),  # at once
+        (step(None, 20), step(None, 10)),  # nobody says which is first
+        (step(1, 20), step(2, 10, times=6)),  # as much a day
+        (step(1, 20), {**step(2, 10), "doseAndRate": [{"doseQuantity": {"value": 1, "unit": "tablet"}}]}),
+        (step(1, 20), dose(10, sequence=2, **TID)),  # without a length
+        (step(1, 20),),
+    ],
+)
+def test_other_steps_do_not_go_down(steps: tuple[dict[str, Any], ...]) -> None:
+    assert not read(*steps)[0].goes_down
+
+
+def test_steps_of_the_calendar_go_down_too() -> None:
+    def dated(value: float, start: str, end: str) -> dict[str, Any]:
+        repeat = {"frequency": 3, "period": 1, "periodUnit": "d", "boundsPeriod": {"start": start, "end": end}}
+        return dose(value, timing={"repeat": repeat})
+
+    first, second = dated(20, "2026-11-01", "2026-11-05"), dated(10, "2026-11-06", "2026-11-10")
+    assert read(second, first)[0].goes_down
+    assert not read(dated(20, "2026-11-01", "2026-11-06"), second)[0].goes_down  # they share a day

@@ -214,6 +214,29 @@ def test_kidneys_take_the_latest_in_their_unit(read: Any) -> None:
     assert not person.message.HasField("renal")  # the undated one could be the latest
 
 
+def test_two_results_of_one_day_count_only_if_they_agree(read: Any) -> None:
+    """The estimates for two races come together: which is the patient's nobody says."""
+    one, same, other = (lab(code, value, "mL/min/1.73 m2", "2026-11-01")
+                        for code, value in (("48642-3", 29), ("48643-1", 29), ("48643-1", 35)))  # fmt: skip
+    assert read(kidney=bundle(one, same)).message.renal.egfr == 29
+    person = read(kidney=bundle(one, other, lab("98979-8", 50, "mL/min/1.73 m2", "2026-10-01")))
+    assert not person.message.HasField("renal")
+    assert "differ" in person.notes.unused[0].reason
+
+
+def test_a_measured_clearance_counts_as_one(read: Any) -> None:
+    assert read(kidney=bundle(lab("2164-2", 38, "mL/min"))).message.renal.crcl == 38
+
+
+@pytest.mark.parametrize(("code", "expected"), [("LA29252-6", 2), ("LA29253-4", 1), ("LA33-6", 0)])
+def test_breastfeeding(code: str, expected: int, read: Any) -> None:
+    value = {"coding": [{"system": "http://loinc.org", "code": code}]}
+    observed = lab("63895-7", None, valueCodeableConcept=value)
+    del observed["valueQuantity"]
+    person = read(breastfeeding=bundle(observed))
+    assert (person.message.lactating, bool(person.notes.unused)) == (expected, not expected)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [({"coding": [{"system": "http://snomed.info/sct", "code": "77386006"}]}, 2),

@@ -77,6 +77,7 @@ class Prescription(_message.Message):
     PRESCRIBER_ID_FIELD_NUMBER: _builtins.int
     LAST_ORDER_FIELD_NUMBER: _builtins.int
     TAPERING_FIELD_NUMBER: _builtins.int
+    DAILY_MOST_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The client's id of the order, quoted in the answer. Empty: `prescription` is quoted."""
     as_needed: _common_pb2.Answer.ValueType
@@ -150,6 +151,12 @@ class Prescription(_message.Message):
         Absent: not known.
         """
 
+    @_builtins.property
+    def daily_most(self) -> _common_pb2.Quantity:
+        """Greatest amount in 24 hours as ordered ("at most 3 a day"), of the ingredient or of the product; fewer administrations
+        than `frequency` allows are then counted. Absent: told from `dosage_text`, else not limited.
+        """
+
     def __init__(
         self,
         *,
@@ -175,10 +182,11 @@ class Prescription(_message.Message):
         prescriber_id: _builtins.str = ...,
         last_order: _common_pb2.Answer.ValueType = ...,
         tapering: _common_pb2.Answer.ValueType = ...,
+        daily_most: _common_pb2.Quantity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_refills", b"_refills", "days_supply", b"days_supply", "dose", b"dose", "dose_quantity", b"dose_quantity", "dose_range", b"dose_range", "end_date", b"end_date", "frequency", b"frequency", "last_dose", b"last_dose", "medication", b"medication", "ordered_on", b"ordered_on", "quantity", b"quantity", "refills", b"refills", "start_date", b"start_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_refills", b"_refills", "daily_most", b"daily_most", "days_supply", b"days_supply", "dose", b"dose", "dose_quantity", b"dose_quantity", "dose_range", b"dose_range", "end_date", b"end_date", "frequency", b"frequency", "last_dose", b"last_dose", "medication", b"medication", "ordered_on", b"ordered_on", "quantity", b"quantity", "refills", b"refills", "start_date", b"start_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_refills", b"_refills", "as_needed", b"as_needed", "benefit_documented", b"benefit_documented", "days_supply", b"days_supply", "dosage_text", b"dosage_text", "dose", b"dose", "dose_quantity", b"dose_quantity", "dose_range", b"dose_range", "end_date", b"end_date", "frequency", b"frequency", "id", b"id", "indications", b"indications", "kind", b"kind", "last_dose", b"last_dose", "last_order", b"last_order", "medication", b"medication", "ordered_on", b"ordered_on", "prescriber_id", b"prescriber_id", "quantity", b"quantity", "refills", b"refills", "route", b"route", "start_date", b"start_date", "tapering", b"tapering", "treatment_status", b"treatment_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_refills", b"_refills", "as_needed", b"as_needed", "benefit_documented", b"benefit_documented", "daily_most", b"daily_most", "days_supply", b"days_supply", "dosage_text", b"dosage_text", "dose", b"dose", "dose_quantity", b"dose_quantity", "dose_range", b"dose_range", "end_date", b"end_date", "frequency", b"frequency", "id", b"id", "indications", b"indications", "kind", b"kind", "last_dose", b"last_dose", "last_order", b"last_order", "medication", b"medication", "ordered_on", b"ordered_on", "prescriber_id", b"prescriber_id", "quantity", b"quantity", "refills", b"refills", "route", b"route", "start_date", b"start_date", "tapering", b"tapering", "treatment_status", b"treatment_status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__days_supply: _TypeAlias = _typing.Literal["days_supply"]  # noqa: Y015
     _WhichOneofArgType__days_supply: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply"]  # noqa: Y015
