@@ -101,7 +101,7 @@ knowledge: .venv/.installed  ## is the knowledge in order, do the cases hold, an
 	@$(SAFETY) knowledge coverage --brief
 	@$(SAFETY) knowledge mutate --brief
 
-test-long: .venv/.installed $(NODE_READY)  ## every test, long ones too, searching at random; SEED=n repeats a run
+test-long: .venv/.installed .venv/.spark $(NODE_READY)  ## every test, long ones too (Spark: Java 17), searching at random; SEED=n repeats a run
 	@seed=$${SEED:-$$($(PY) -c 'import secrets; print(secrets.randbelow(2**32))')}; \
 	echo "Random seed $$seed; to repeat this run: make test-long SEED=$$seed"; \
 	HYPOTHESIS_PROFILE=long SEED=$$seed $(BIN)/pytest --timeout=3600 --hypothesis-seed=$$seed $(ARGS)
@@ -120,6 +120,7 @@ lock: .venv/.installed  ## rewrite requirements/*.lock from pyproject.toml; UPGR
 	$(UV_COMPILE) --output-file requirements/runtime.lock
 	$(UV_COMPILE) --extra gateway --constraint requirements/runtime.lock --output-file requirements/gateway.lock
 	$(UV_COMPILE) --extra audit --extra gateway --extra postgres --group dev --constraint requirements/gateway.lock --output-file requirements/dev.lock
+	$(UV_COMPILE) --extra spark --constraint requirements/dev.lock --output-file requirements/spark.lock
 	$(UV_COMPILE) --group bench --constraint requirements/dev.lock --output-file requirements/bench.lock
 	@! grep -n '://' requirements/*.lock || { echo "a lock names an address" >&2; exit 1; }
 
@@ -144,6 +145,10 @@ clean:  ## remove .venv, build/ and every cache
 
 .venv/.installed: .venv/.locked pyproject.toml
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.spark: .venv/.installed requirements/spark.lock
+	@$(PY) -m pip install --quiet --require-hashes --no-deps -r requirements/spark.lock
 	@touch $@
 
 .venv/.bench: .venv/.installed requirements/bench.lock

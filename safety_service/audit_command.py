@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)i?B?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _LEAST_MEMORY = 64 << 20
+_EXTRAS = {"numpy": "audit", "pyarrow": "audit", "pyspark": "spark", "pandas": "spark"}
 _TABLES = ("medications", "conditions", "labs", "care")
 
 
@@ -37,9 +38,10 @@ def _extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name not in ("numpy", "pyarrow"):
+        extra = _EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
             raise
-        text = f"{error.name} is not installed: pip install 'medication-safety-service[audit]'"
+        text = f"{error.name} is not installed: pip install 'medication-safety-service[{extra}]'"
         raise CannotAuditError(text, 4) from None
 
 
@@ -50,6 +52,8 @@ def run_audit(
     map_file: Path | None,
     memory: str,
     workers: int,
+    engine: str,
+    master: str,
     statuses: bool,
     partial: Sequence[str],
     disclosure: str,
@@ -68,12 +72,18 @@ def run_audit(
             raise CannotAuditError(f"--partial: {table!r} is none of {', '.join(_TABLES)}", 2)
     if disclosure not in PROFILES:
         raise CannotAuditError(f"--disclosure: {disclosure!r} is none of {', '.join(PROFILES)}", 2)
+    if engine not in run.ENGINES:
+        raise CannotAuditError(f"--engine: {engine!r} is none of {', '.join(run.ENGINES)}", 2)
+    if master and engine != "spark":
+        raise CannotAuditError("--master is of --engine spark", 2)
     options = run.Options(
         inputs=tuple(inputs),
         out=out,
         map_file=map_file,
         memory=_bytes(memory),
         workers=workers,
+        engine=engine,
+        master=master,
         statuses=statuses,
         partial=frozenset(partial),
         disclosure=disclosure,
@@ -82,7 +92,7 @@ def run_audit(
         policy_file=policy_file,
     )
     try:
-        with _progress() as told:
+        with _extra(), _progress() as told:
             manifest = run.audit(options, told)
     except (InputError, MapError) as error:
         raise CannotAuditError(str(error), 1) from None

@@ -323,6 +323,8 @@ def audit(
         str, typer.Option(help="Most memory for the records held at once, such as 500MB or 2GB.")
     ] = "2GB",
     workers: Annotated[int, typer.Option(min=1, help="Processes that check at the same time.")] = 1,
+    engine: Annotated[str, typer.Option(help="Where it runs: local, or spark (extra `spark`, Java 17).")] = "local",
+    master: Annotated[str, typer.Option(help="Of Spark, such as local[2]; without it as Spark is configured.")] = "",
     statuses: Annotated[
         bool, typer.Option("--statuses", help="Also write the answer of each rule to each record.")
     ] = False,
@@ -348,6 +350,8 @@ def audit(
             map_file=map_file,
             memory=memory,
             workers=workers,
+            engine=engine,
+            master=master,
             statuses=statuses,
             partial=partial or [],
             disclosure=disclosure,

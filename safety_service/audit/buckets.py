@@ -7,7 +7,7 @@ there are: (hash, patient, day known, start, record). It is the unit of memory, 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +18,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from safety_service.audit.known import PatientRows, Row
-from safety_service.audit.tables import TABLES
+from safety_service.audit.tables import PLACE_BITS, TABLES
 from safety_service.domain import Sex
 
 HOLES = pa.schema([("patient", pa.string()), ("table", pa.string())])
-_SCHEMAS = {**TABLES, "holes": HOLES}
+SCHEMAS = {**TABLES, "holes": HOLES}
 _OFFSET = 0xCBF29CE484222325
 _PRIME = 0x100000001B3
 
@@ -64,7 +64,7 @@ class BucketWriter:
         self._held: dict[tuple[int, str], list[pa.Table]] = {}
         self._bytes = 0
         self._writers: dict[tuple[int, str], pq.ParquetWriter] = {}
-        self.rows: dict[str, int] = dict.fromkeys(_SCHEMAS, 0)
+        self.rows: dict[str, int] = dict.fromkeys(SCHEMAS, 0)
 
     def __enter__(self) -> BucketWriter:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -72,10 +72,12 @@ class BucketWriter:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._flush()
-        for writer in self._writers.values():
-            writer.close()
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            for writer in self._writers.values():
+                writer.close()
 
     def add(self, name: str, table: pa.Table) -> None:
         """Rows of the table `name`."""
@@ -95,19 +97,24 @@ class BucketWriter:
 
     def add_holes(self, table: str, patients: Iterable[str]) -> None:
         """Patients of whom a row of `table` was refused."""
-        named = sorted(set(patients))
-        self.add("holes", pa.table([named, [table] * len(named)], schema=HOLES))
+        self.add("holes", holes_table(table, patients))
 
     def _flush(self) -> None:
         for (bucket, name), parts in self._held.items():
             writer = self._writers.get((bucket, name))
             if writer is None:
                 path = bucket_file(self._folder, bucket, name)
-                writer = pq.ParquetWriter(path, _SCHEMAS[name], compression="zstd", compression_level=1)
+                writer = pq.ParquetWriter(path, SCHEMAS[name], compression="zstd", compression_level=1)
                 self._writers[bucket, name] = writer
             writer.write_table(pa.concat_tables(parts))
         self._held.clear()
         self._bytes = 0
+
+
+def holes_table(table: str, patients: Iterable[str]) -> pa.Table:
+    """Patients of whom a row of `table` was refused, as `HOLES`."""
+    named = sorted(set(patients))
+    return pa.table([named, [table] * len(named)], schema=HOLES)
 
 
 def bucket_file(folder: Path, bucket: int, name: str) -> Path:
@@ -123,18 +130,40 @@ class Bucket(NamedTuple):
     refused: dict[str, pa.Table]
 
 
-def read_bucket(folder: Path, bucket: int) -> Bucket:
-    """A bucket, sorted, each record once."""
+def added_to(folder: Path, bucket: int) -> list[Path]:
+    """The files that hold rows of a bucket."""
+    return [path for name in SCHEMAS if (path := bucket_file(folder, bucket, name)).exists()]
+
+
+def read_bucket(
+    folders: Sequence[Path], bucket: int, ranks: Sequence[int], only: Sequence[str] | None = None
+) -> Bucket:
+    """A bucket out of the folders that hold rows of it, sorted, each record once.
+
+    `ranks`: by the number that a file was read under, its place in the order of the account, which the rows get as
+    theirs; so it does not matter which file was read first. `only`: of these patients.
+    """
     tables: dict[str, pa.Table] = {}
     duplicates: dict[str, int] = {}
     refused: dict[str, pa.Table] = {}
-    for name, schema in _SCHEMAS.items():
-        path = bucket_file(folder, bucket, name)
-        table = pq.read_table(path, schema=schema) if path.exists() else schema.empty_table()
+    for name, schema in SCHEMAS.items():
+        paths = [path for folder in folders if (path := bucket_file(folder, bucket, name)).exists()]
+        parts = [pq.read_table(path, schema=schema) for path in paths]
+        if only is not None:
+            wanted = pa.array(only, pa.string())
+            parts = [part.filter(pc.is_in(part.column("patient"), wanted)) for part in parts]
+        table = pa.concat_tables(parts) if parts else schema.empty_table()
         if name in TABLES:
-            table, duplicates[name], refused[name] = _once(table)
+            table, duplicates[name], refused[name] = _once(_placed(table, ranks))
         tables[name] = _sorted(table)
     return Bucket(tables, duplicates, refused)
+
+
+def _placed(table: pa.Table, ranks: Sequence[int]) -> pa.Table:
+    read = table.column("place").to_numpy()
+    line = read & ((1 << PLACE_BITS) - 1)
+    placed = np.array(ranks, dtype=np.int64)[read >> PLACE_BITS] << PLACE_BITS | line
+    return table.set_column(table.column_names.index("place"), "place", pa.array(placed, pa.int64()))
 
 
 def _sorted(table: pa.Table) -> pa.Table:
@@ -171,17 +200,17 @@ def _once(table: pa.Table) -> tuple[pa.Table, int, pa.Table]:
     group = np.concatenate(([0], np.cumsum(~same)))
     several = np.flatnonzero(np.bincount(group)[group] > 1)
     rows = table.take(pa.array(at[several])).to_pylist()
-    said: dict[int, list[tuple[str, int]]] = {}
+    said: dict[int, list[tuple[str, int, int]]] = {}
     for place_in_order, row in zip(several, rows, strict=True):
-        row.pop("place")
-        said.setdefault(int(group[place_in_order]), []).append((repr(row), int(at[place_in_order])))
+        place = row.pop("place")
+        said.setdefault(int(group[place_in_order]), []).append((repr(row), place, int(at[place_in_order])))
     repeated: list[int] = []
     other: list[int] = []
     for each in said.values():
         first, *rest = sorted(each)
-        repeated += [i for text, i in rest if text == first[0]]
+        repeated += [i for text, _, i in rest if text == first[0]]
         contents: set[str] = set()
-        for text, i in rest:
+        for text, _, i in rest:
             if text != first[0]:
                 (repeated if text in contents else other).append(i)
                 contents.add(text)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,27 @@ def write_table(path: Path, table: pa.Table) -> None:
     write_tables(path, table.schema, [table])
 
 
+class TableFile:
+    """A Parquet file that is written piece by piece and stands under its name when the context ends well."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._stack = ExitStack()
+        self._path, self._schema = path, schema
+
+    def __enter__(self) -> TableFile:
+        unfinished = self._stack.enter_context(partial(self._path))
+        self._writer = self._stack.enter_context(pq.ParquetWriter(unfinished, self._schema, compression="zstd"))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def add(self, table: pa.Table) -> None:
+        """Writes rows."""
+        if table.num_rows:
+            self._writer.write_table(table)
+
+
 def write_tables(path: Path, schema: pa.Schema, tables: Iterator[pa.Table] | Sequence[pa.Table]) -> int:
     """Tables one after the other in one Parquet file whose bytes do not depend on how the rows were cut; its rows."""
     written = 0
@@ -129,3 +150,10 @@ def write_tables(path: Path, schema: pa.Schema, tables: Iterator[pa.Table] | Seq
 def _plain(table: pa.Table) -> pa.Table:
     """The same rows in one piece: pages are cut by pieces too."""
     return table.combine_chunks()
+
+
+def pieces(path: Path) -> Iterator[pa.Table]:
+    """The rows of a Parquet file, some in memory at a time."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=ROWS_IN_GROUP // 8):
+            yield pa.Table.from_batches([batch])

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from safety_service.audit import files
 from safety_service.audit.column_map import Map
 from safety_service.audit.lines import plain_name
 from safety_service.audit.read_csv import Batch, read_csv
-from safety_service.audit.read_fhir import medications_of, read_fhir
+from safety_service.audit.read_fhir import Medications, medications_of, read_fhir
 from safety_service.audit.read_omop import Concepts, read_omop, table_of
 from safety_service.audit.read_parquet import read_parquet
 
+CONCEPT = "omop concept"
+
 
 class Inputs:
-    """All input files, and what one of them says of another. Raises InputError, MapError or OSError as readers do."""
+    """Input files to read, and what one of them says of another. Raises InputError, MapError or OSError as readers do.
 
-    def __init__(self, paths: Sequence[Path], told_map: Map) -> None:
+    `concepts` and `medications`: CONCEPT tables, and FHIR Medications by id, of files that were read before.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        told_map: Map,
+        concepts: Sequence[Path] = (),
+        medications: Mapping[str, str] = {},  # never written to
+    ) -> None:
         mapped = [pattern for each in told_map.values() for pattern in each.files]
         self._omop: dict[Path, str] = {}
         for path in paths:
@@ -27,23 +38,25 @@ class Inputs:
                 if table:
                     self._omop[path] = table
         named = [path for path, table in self._omop.items() if table == "concept"]
-        self._concepts = Concepts(batch for path in named for batch in _tabular(path))
         records = [path for path, table in self._omop.items() if table != "concept"]
+        named = [*concepts, *named] if records else []
+        self._concepts = Concepts(batch for path in named for batch in _tabular(path))
         if records and not len(self._concepts):
             raise files.InputError(
                 f"{records[0].name} is a table of the OMOP CDM, and its concept ids say nothing without the CONCEPT "
                 "table: name that file too"
             )
-        self._medications = medications_of(path for path in paths if files.kind_of(path) == "fhir")
+        found = medications_of(path for path in paths if files.kind_of(path) == "fhir")
+        self.medications = {**medications, **found}
 
     def form(self, path: Path) -> str:
         """csv, parquet, fhir, or the table of the OMOP CDM."""
         return f"omop {self._omop[path]}" if path in self._omop else files.kind_of(path)
 
-    def batches(self, path: Path) -> Iterator[Batch]:
-        """The rows of a file."""
+    def batches(self, path: Path, missed: set[str]) -> Iterator[Batch]:
+        """The rows of a file; `missed` is told of the Medications that it refers to and that are not there."""
         if files.kind_of(path) == "fhir":
-            return read_fhir(path, self._medications)
+            return read_fhir(path, Medications(self.medications, missed))
         if path in self._omop:
             return read_omop(_tabular(path), self._concepts)
         return _tabular(path)

@@ -37,7 +37,7 @@ from safety_service.domain import (
 
 Row = Mapping[str, Any]
 
-_ALWAYS = -(2**31)  # a record without a day is taken as known from the beginning
+ALWAYS = -(2**31)  # a record without a day is taken as known from the beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,10 @@ class Told:
 
 
 class PatientRows(NamedTuple):
-    """All rows of one patient. Medications in the order they became known. `holes`: tables with a row refused."""
+    """All rows of one patient. Medications in the order they became known. `holes`: tables with a row refused.
+
+    `since`: records that became known before this day were checked before and are not checked again.
+    """
 
     patient: str
     medications: Sequence[Row]
@@ -61,6 +64,7 @@ class PatientRows(NamedTuple):
     born: tuple[int, int] | None = None
     sex: Sex = Sex.UNSPECIFIED
     holes: frozenset[str] = frozenset()
+    since: int = ALWAYS
 
 
 class Dated(NamedTuple):
@@ -86,7 +90,7 @@ def requests(rows: PatientRows, told: Told) -> Iterator[tuple[int, CheckRequest]
     labs = [(_known_on(row), _lab(row)) for row in rows.labs]
     care = [(_known_on(row), _care(row)) for row in rows.care]
     for i, row in enumerate(rows.medications):
-        if not is_index(row):
+        if not is_index(row) or row["known_on"] < rows.since:
             continue
         day = row["known_on"]
         history = [records[j].on(day) for j in range(i) if not _same_supply(rows.medications[j], row)]
@@ -132,7 +136,7 @@ def _listed(items: Any, completeness: Completeness, hole: bool) -> Listed[Any]:
 
 def _known_on(row: Row, otherwise: str = "known_on") -> int:
     known = row["known_on"] if row["known_on"] is not None else row[otherwise]
-    return _ALWAYS if known is None else int(known)
+    return ALWAYS if known is None else int(known)
 
 
 def _quantity(value: float | None, unit: str) -> Quantity | None:
@@ -207,7 +211,7 @@ def _record(row: Row) -> Dated:
         return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED, end=None), record)
     if status is RecordStatus.COMPLETED and end is not None:
         return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED), record)
-    return Dated(_ALWAYS, record, record)
+    return Dated(ALWAYS, record, record)
 
 
 def _condition(row: Row) -> Dated:
@@ -217,7 +221,7 @@ def _condition(row: Row) -> Dated:
     condition = Condition(held.codings, held.text, status, row["onset"], known, row["record"])
     abated = row["abated_on"]
     if abated is None:
-        return Dated(_ALWAYS, condition, condition)
+        return Dated(ALWAYS, condition, condition)
     ended = status if status not in (ConditionStatus.UNSPECIFIED, ConditionStatus.ACTIVE) else ConditionStatus.RESOLVED
     return Dated(abated, replace(condition, status=ConditionStatus.ACTIVE), replace(condition, status=ended))
 

@@ -62,6 +62,21 @@ Resource = Mapping[str, Any]
 Row = dict[str, str | None]
 
 
+class Medications:
+    """Medication resources by id, as the text of a drug, and the ids that were asked for and are not there."""
+
+    def __init__(self, found: Mapping[str, str], missed: set[str] | None = None) -> None:
+        self._found = found
+        self._missed = missed
+
+    def get(self, identity: str) -> str | None:
+        """The drug of an id."""
+        drug = self._found.get(identity)
+        if drug is None and self._missed is not None:
+            self._missed.add(identity)
+        return drug
+
+
 def medications_of(paths: Iterable[Path]) -> dict[str, str]:
     """Every Medication resource of the files, by id, as the text of a drug: what others refer to."""
     found: dict[str, str] = {}
@@ -78,13 +93,13 @@ def medications_of(paths: Iterable[Path]) -> dict[str, str]:
     return found
 
 
-def read_fhir(path: Path, medications: Mapping[str, str]) -> Iterator[Batch]:
+def read_fhir(path: Path, medications: Medications) -> Iterator[Batch]:
     """Batches of rows, one table each; the first of a block counts its lines. Raises OSError when unreadable."""
     for block in blocks(path):
         yield from _batches(block, medications)
 
 
-def _batches(block: Block, medications: Mapping[str, str]) -> Iterator[Batch]:
+def _batches(block: Block, medications: Medications) -> Iterator[Batch]:
     numbers = block.numbers()
     refused: list[Refused] = []
     found: dict[str, tuple[list[int], list[Row]]] = {}
@@ -141,7 +156,7 @@ def _parsed(line: bytes) -> dict[str, Any] | str:
 # --- resources ---------------------------------------------------------------------------------------------------
 
 
-def _medication(resource: Resource, medications: Mapping[str, str]) -> Row | None:
+def _medication(resource: Resource, medications: Medications) -> Row | None:
     name = str(resource["resourceType"])
     if resource.get("doNotPerform") is True:
         return None  # says what not to take
@@ -287,7 +302,7 @@ def _patient(resource: Resource, _: object) -> Row | None:
     }
 
 
-_READERS: Mapping[str, tuple[str, Callable[[Resource, Mapping[str, str]], Row | None]]] = {
+_READERS: Mapping[str, tuple[str, Callable[[Resource, Medications], Row | None]]] = {
     "MedicationRequest": ("medications", _medication),
     "MedicationDispense": ("medications", _medication),
     "MedicationStatement": ("medications", _medication),
@@ -355,7 +370,7 @@ def _concept(concept: Resource) -> str | None:
     return concept_text(text, codings) if text or codings else None
 
 
-def _drug(resource: Resource, medications: Mapping[str, str]) -> str | None:
+def _drug(resource: Resource, medications: Medications) -> str | None:
     concept = _record(resource.get("medicationCodeableConcept"))
     if concept:
         return _concept(concept)

@@ -1,7 +1,8 @@
 """An audit from files to results: read into buckets, check bucket by bucket, put together, balance.
 
-Everything unfinished stands in `OUT/.work`, under a key made of all that the answers depend on: a run that was stopped
-goes on where it was, and one that has other input, knowledge or options begins anew.
+What was read and what came of it is kept in `OUT/.work`, under a key made of all that the answers depend on but the
+files: a run that was stopped goes on where it was, one that names more files reads those only, and one that names other
+files, knowledge or options begins anew.
 """
 
 from __future__ import annotations
@@ -11,50 +12,52 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import safety_service
 from safety_service import __version__
 from safety_service.audit import files
-from safety_service.audit.buckets import Bucket, BucketWriter, patients, read_bucket
-from safety_service.audit.column_map import Map, Mapped, map_columns, read_map
+from safety_service.audit.check import (
+    DAYS,
+    Job,
+    is_current,
+    knowledge_of,
+    result_file,
+    result_of,
+    rows_folder,
+    told_said,
+)
+from safety_service.audit.column_map import Map, read_map
 from safety_service.audit.disclosure import DEFAULT, PROFILES
 from safety_service.audit.files import OutputError
-from safety_service.audit.inputs import Inputs
+from safety_service.audit.inputs import CONCEPT, Inputs
 from safety_service.audit.known import Told
 from safety_service.audit.lines import plain_name
-from safety_service.audit.measures import COUNTS, added_up, counts_table, measures
-from safety_service.audit.read_csv import Refused
-from safety_service.audit.replay import ALERTS, STATUSES, Found, replay
+from safety_service.audit.local import Engine, Local, Reading
+from safety_service.audit.measures import COUNTS, added_up, measures
+from safety_service.audit.reading import FileCounts
+from safety_service.audit.replay import ALERTS, STATUSES
 from safety_service.audit.report_page import LAW, Audited, report_page
-from safety_service.audit.rows import rows_of
-from safety_service.audit.tables import REJECTED, TABLES, place_of
+from safety_service.audit.revisions import REVISIONS
+from safety_service.audit.tables import REJECTED, TABLES
 from safety_service.domain import Completeness
 from safety_service.knowledge.knowledge import Knowledge
-from safety_service.knowledge.load import load_knowledge
 
 WORK = ".work"
 MEMORY = 2 << 30
+ENGINES = ("local", "spark")
 _EXPANDS = 8  # bytes in memory for a byte of a plain file, on the safe side
 _PACKED = 6  # bytes of text in a byte of a compressed or Parquet file
 _MOST_BUCKETS = 1024
 _LOINC_ONLY = ("fhir", "omop measurement")  # a liver test under a code that is not known here passes unseen
-DAYS = pa.schema(
-    [
-        ("what", pa.string()),
-        ("record_kind", pa.string()),
-        ("drug", pa.string()),
-        ("days", pa.int32()),
-        ("records", pa.int64()),
-    ]
-)
+_WINDOW = 50_000  # lines of a file whose rejected ones are held at once
 
 
 class DoesNotBalanceError(Exception):
@@ -83,6 +86,8 @@ class Options:
     out: Path
     map_file: Path | None = None
     memory: int = MEMORY
+    engine: str = "local"  # or spark
+    master: str = ""  # of Spark; empty: as Spark is configured, else all cores of this machine
     buckets: int = 0  # 0: as the memory asks
     workers: int = 1
     statuses: bool = False
@@ -91,25 +96,6 @@ class Options:
     prescribers: bool = False  # the report has a table of them
     knowledge_dir: Path | None = None
     policy_file: Path | None = None
-
-
-@dataclass(slots=True)
-class FileCounts:
-    """One input file: what it is, and every line of it."""
-
-    name: str
-    digest: str
-    bytes: int
-    form: str
-    table: str = ""
-    columns: dict[str, str] = field(default_factory=dict)
-    unused_columns: list[str] = field(default_factory=list)
-    physical: int = 0
-    header: int = 0
-    blank: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    not_relevant: int = 0
-    kept: dict[str, int] = field(default_factory=dict)  # by table
 
 
 def audit(options: Options, progress: Progress | None = None, knowledge: Knowledge | None = None) -> dict[str, Any]:
@@ -121,71 +107,153 @@ def audit(options: Options, progress: Progress | None = None, knowledge: Knowled
     tell = progress or Quiet()
     paths = files.expand(options.inputs)
     told_map = read_map(options.map_file) if options.map_file is not None else {}
-    knowledge = knowledge or _knowledge(options)
+    knowledge = knowledge or knowledge_of(options.knowledge_dir, options.policy_file)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         work = options.out / WORK
         work.mkdir(exist_ok=True)
         tell.stage("Reading", sum(path.stat().st_size for path in paths))
-        read = _read(options, paths, told_map, knowledge, work, tell)
-        results = _check_buckets(options, read, knowledge, work, tell)
-        return _put_together(options, read, results, knowledge, work)
+        named = [Named(path, files.digest(path)) for path in paths]
+        with _engine(options, knowledge) as engine:
+            kept = _read(options, engine, named, told_map, knowledge, work, tell)
+            job = _job(options, named, kept, work)
+            results = _check_buckets(engine, kept, job, tell)
+        manifest = _put_together(options, named, kept, job, results, knowledge)
+        _drop_replaced(kept, job)
+        return manifest
     except OSError as error:
         raise OutputError(f"{error.filename or options.out}: {error.strerror or error}") from error
 
 
-def _knowledge(options: Options) -> Knowledge:
-    if options.knowledge_dir is None:
-        return load_knowledge(policy_file=options.policy_file)
-    return load_knowledge(options.knowledge_dir, options.policy_file)
+@contextmanager
+def _engine(options: Options, knowledge: Knowledge) -> Iterator[Engine]:
+    if options.engine == "spark":
+        from safety_service.audit.spark import on_spark
+
+        with on_spark(options.master, options.knowledge_dir, options.policy_file) as engine:
+            yield engine
+    else:
+        yield Local(knowledge, options.workers)
+
+
+class Named(NamedTuple):
+    """An input file and the digest of its content."""
+
+    path: Path
+    digest: str
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
 def _read(
-    options: Options, paths: Sequence[Path], told_map: Map, knowledge: Knowledge, work: Path, tell: Progress
+    options: Options,
+    engine: Engine,
+    named: Sequence[Named],
+    told_map: Map,
+    knowledge: Knowledge,
+    work: Path,
+    tell: Progress,
 ) -> dict[str, Any]:
-    """Fills the buckets, or finds them filled; returns what is known of the input."""
-    digests = [files.digest(path) for path in paths]
-    size = sum(_plain_size(path) for path in paths)
-    buckets = options.buckets or min(_MOST_BUCKETS, max(1, -(-size * _EXPANDS * options.workers // options.memory)))
+    """Reads what was not read before into buckets; what is kept of all that was read."""
     key = _key(
         {
-            "inputs": [[path.name, digest] for path, digest in zip(paths, digests, strict=True)],
             "map": {table: said.model_dump() for table, said in told_map.items()},
             "knowledge": knowledge.digest,
             "policy": knowledge.policy_digest,
             "kernel": kernel_digest(),
             "partial": sorted(options.partial),
             "statuses": options.statuses,
-            "buckets": buckets,
         }
     )
-    known = files.read_json(work / "read.json")
-    if known is not None and known["key"] == key:
-        return dict(known)
+    buckets = _buckets(options, named)
+    kept = files.read_json(work / "kept.json")
+    new: Sequence[Named] = named
+    inputs = None
+    if kept is not None and kept["key"] == key and _holds(kept["buckets"], buckets, options):
+        left = _not_read(kept, named)
+        if left is not None:
+            concepts = [each.path for each in named if each not in left and _form(kept, each) == CONCEPT]
+            inputs = Inputs([each.path for each in left], told_map, concepts, kept["medications"]) if left else None
+            if inputs is None:
+                tell.advance(sum(each.path.stat().st_size for each in named))
+                return dict(kept)
+            if _reads_the_same(kept, inputs, left):
+                new = left
+            else:
+                inputs = None
+    if inputs is None:
+        _begin_anew(work)
+        kept = {"key": key, "buckets": buckets, "generation": -1, "files": [], "rows": dict.fromkeys(TABLES, 0)}
+        inputs = Inputs([each.path for each in new], told_map)
+    assert kept is not None
+    tell.advance(sum(each.path.stat().st_size for each in named if each not in new))
+    generation = kept["generation"] + 1
+    counted = [FileCounts(path.name, digest, path.stat().st_size, inputs.form(path)) for path, digest in new]
+    reading = Reading(
+        [each.path for each in new],
+        len(kept["files"]),
+        inputs,
+        told_map,
+        kept["buckets"],
+        rows_folder(work, generation),
+        counted,
+        options.memory // 16,
+    )
+    rows = engine.read(reading, tell.advance)
+    kept = {
+        **kept,
+        "generation": generation,
+        "files": [*kept["files"], *map(asdict, counted)],
+        "rows": {name: kept["rows"][name] + rows[name] for name in TABLES},
+        "medications": inputs.medications,
+    }
+    files.write_json(work / "kept.json", kept)
+    return kept
+
+
+def _buckets(options: Options, named: Sequence[Named]) -> int:
+    size = sum(_plain_size(each.path) for each in named)
+    return options.buckets or min(_MOST_BUCKETS, max(1, -(-size * _EXPANDS * options.workers // options.memory)))
+
+
+def _holds(has: int, asked: int, options: Options) -> bool:
+    """As many buckets as there are do: those told, or enough of them for the memory."""
+    return has == asked if options.buckets else has >= asked
+
+
+def _not_read(kept: Mapping[str, Any], named: Sequence[Named]) -> list[Named] | None:
+    """The files that were not read before. None when one that was is not named any more."""
+    before = Counter((each["name"], each["digest"]) for each in kept["files"])
+    left = []
+    for each in named:
+        if before[each.path.name, each.digest]:
+            before[each.path.name, each.digest] -= 1
+        else:
+            left.append(each)
+    return None if before.total() else left
+
+
+def _form(kept: Mapping[str, Any], named: Named) -> str:
+    known = ((each["name"], each["digest"], str(each["form"])) for each in kept["files"])
+    return next((form for name, digest, form in known if (name, digest) == (named.path.name, named.digest)), "")
+
+
+def _reads_the_same(kept: Mapping[str, Any], inputs: Inputs, new: Sequence[Named]) -> bool:
+    """No row that was read would be read otherwise together with the new files, for what they say of it."""
+    had = kept["medications"]
+    if any(inputs.medications.get(each, drug) != drug for each, drug in had.items()):
+        return False
+    if any(inputs.medications.keys() & set(each["missed"]) for each in kept["files"]):
+        return False
+    more_concepts = any(inputs.form(each.path) == CONCEPT for each in new)
+    return not (more_concepts and any(each["form"].startswith("omop ") for each in kept["files"]))
+
+
+def _begin_anew(work: Path) -> None:
+    (work / "kept.json").unlink(missing_ok=True)  # first: it speaks of the others
     for left in work.iterdir():
         shutil.rmtree(left) if left.is_dir() else left.unlink()
-    counted = []
-    inputs = Inputs(paths, told_map)
-    refused: list[tuple[str, Refused, str]] = []
-    with BucketWriter(work / "buckets", buckets, options.memory // 16) as writer:
-        for number, (path, digest) in enumerate(zip(paths, digests, strict=True)):
-            counts = FileCounts(path.name, digest, path.stat().st_size, inputs.form(path))
-            found = _read_file(path, number, inputs, told_map, knowledge, writer, counts)
-            refused += [(path.name, *each) for each in found]
-            counted.append(counts)
-            tell.advance(path.stat().st_size)
-    files.write_table(work / "rejected.parquet", _rejected(refused))
-    read = {
-        "key": key,
-        "buckets": buckets,
-        "files": [asdict(each) for each in counted],
-        "rows": {name: writer.rows[name] for name in TABLES},
-    }
-    files.write_json(work / "read.json", read)
-    return read
 
 
 def _plain_size(path: Path) -> int:
@@ -207,175 +275,77 @@ def _key(content: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _read_file(
-    path: Path,
-    number: int,
-    inputs: Inputs,
-    told_map: Map,
-    knowledge: Knowledge,
-    writer: BucketWriter,
-    counts: FileCounts,
-) -> Iterator[tuple[Refused, str]]:
-    mapped: Mapped | None = None
-    for batch in inputs.batches(path):
-        if batch.mapped is not None:
-            mapped = batch.mapped
-        elif mapped is None and batch.columns.column_names:
-            mapped = map_columns(plain_name(path), batch.columns.column_names, told_map)
-            counts.table, counts.columns = mapped.table, dict(mapped.columns)
-            counts.unused_columns = list(mapped.unused)
-        counts.physical += batch.physical
-        counts.header += batch.header
-        counts.blank += batch.blank
-        counts.not_relevant += batch.not_relevant
-        refused = batch.refused
-        if mapped is not None and batch.columns.column_names:
-            rows = rows_of(batch, mapped, number, knowledge.names)
-            writer.add(mapped.table, rows.table)
-            writer.add_holes(mapped.table, rows.holes)
-            counts.not_relevant += rows.not_relevant
-            counts.kept[mapped.table] = counts.kept.get(mapped.table, 0) + rows.table.num_rows
-            refused = sorted([*refused, *rows.refused])
-        for each in refused:
-            counts.rejected[each.reason] = counts.rejected.get(each.reason, 0) + 1
-            yield each, mapped.table if mapped is not None and batch.columns.column_names else counts.table
-
-
-def _rejected(refused: Sequence[tuple[str, Refused, str]]) -> pa.Table:
-    rows = [(file, each.line, table, each.reason, each.column, each.row) for file, each, table in refused]
-    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in REJECTED]
-    return pa.table(columns, schema=REJECTED)
-
-
 # --- checking ----------------------------------------------------------------------------------------------------
 
 
-def _told(options: Options, read: Mapping[str, Any]) -> Told:
+def _told(options: Options, kept: Mapping[str, Any]) -> Told:
     """A table is complete when files of it were given and nobody says otherwise."""
 
     def of(table: str) -> Completeness:
         if table in options.partial:
             return Completeness.PARTIAL
-        if table == "labs" and any("labs" in each["kept"] and each["form"] in _LOINC_ONLY for each in read["files"]):
+        if table == "labs" and any("labs" in each["kept"] and each["form"] in _LOINC_ONLY for each in kept["files"]):
             return Completeness.PARTIAL
-        given = any(each["table"] == table or table in each["kept"] for each in read["files"])
+        given = any(each["table"] == table or table in each["kept"] for each in kept["files"])
         return Completeness.COMPLETE if given else Completeness.UNKNOWN
 
     return Told(of("medications"), of("conditions"), of("labs"), of("care"))
 
 
-def _check_buckets(
-    options: Options, read: Mapping[str, Any], knowledge: Knowledge, work: Path, tell: Progress
-) -> list[dict[str, Any]]:
-    """The counts of every bucket, checked now or before."""
-    (work / "results").mkdir(exist_ok=True)
-    told = _told(options, read)
-    names = [str(path) for path in files.expand(options.inputs)]
-    tell.stage("Checking", read["rows"]["medications"])
-    done: dict[int, dict[str, Any]] = {}
-    for bucket in range(read["buckets"]):
-        known = files.read_json(_result(work, bucket, "counts.json"))
-        if known is not None:
-            done[bucket] = known
-            tell.advance(known["rows"])
-    left = [bucket for bucket in range(read["buckets"]) if bucket not in done]
-    if options.workers == 1 or len(left) < 2:
-        _start_worker(knowledge, told, options, [Path(name).name for name in names], work)
-        for bucket in left:
-            done[bucket] = check_bucket(bucket)
-            tell.advance(done[bucket]["rows"])
-    else:
-        arguments = (None, told, options, [Path(name).name for name in names], work)
-        with ProcessPoolExecutor(
-            options.workers, get_context("spawn"), initializer=_start_worker, initargs=arguments
-        ) as pool:
-            for bucket, counts in zip(left, pool.map(check_bucket, left), strict=True):
-                done[bucket] = counts
-                tell.advance(counts["rows"])
-    return [done[bucket] for bucket in sorted(done)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Worker:
-    """What one process checks buckets with."""
-
-    knowledge: Knowledge
-    told: Told
-    statuses: bool
-    names: Sequence[str]  # of the input files
-    work: Path
-
-
-_worker: _Worker | None = None
-
-
-def _start_worker(knowledge: Knowledge | None, told: Told, options: Options, names: Sequence[str], work: Path) -> None:
-    global _worker
-    _worker = _Worker(knowledge or _knowledge(options), told, options.statuses, names, work)
-
-
-def check_bucket(number: int) -> dict[str, Any]:
-    """Checks one bucket and writes what it comes to; its counts, written last, say that it is done."""
-    worker = _worker
-    assert worker is not None
-    bucket = read_bucket(worker.work / "buckets", number)
-    found = Found(statuses={name: [] for name in STATUSES.names} if worker.statuses else None)
-    for rows in patients(bucket):
-        replay(worker.knowledge, rows, worker.told, found)
-    files.write_table(_result(worker.work, number, "alerts.parquet"), pa.table(found.alerts, schema=ALERTS))
-    if found.statuses is not None:
-        files.write_table(_result(worker.work, number, "statuses.parquet"), pa.table(found.statuses, schema=STATUSES))
-    files.write_table(_result(worker.work, number, "measures.parquet"), counts_table(found.measures))
-    days = sorted(found.days.items())
-    columns = [[key[i] for key, _ in days] for i in range(4)]
-    files.write_table(
-        _result(worker.work, number, "days.parquet"), pa.table([*columns, [n for _, n in days]], schema=DAYS)
+def _job(options: Options, named: Sequence[Named], kept: Mapping[str, Any], work: Path) -> Job:
+    places = _places(kept, named)
+    return Job(
+        work,
+        kept["generation"],
+        _told(options, kept),
+        options.statuses,
+        tuple(each.path.name for each in named),
+        tuple(places[number] for number in range(len(places))),
+        options.knowledge_dir,
+        options.policy_file,
     )
-    files.write_table(_result(worker.work, number, "rejected.parquet"), _bucket_rejected(bucket, worker.names))
-    counts = {
-        "rows": bucket.tables["medications"].num_rows,
-        "records": dict(found.records),
-        "alerts": len(found.alerts["rule_id"]),
-        "duplicates": bucket.duplicates,
-        "rejected": {name: table.num_rows for name, table in bucket.refused.items()},
-        "audited": {name: _audited(bucket.tables[name]) for name in TABLES},
-    }
-    files.write_json(_result(worker.work, number, "counts.json"), counts)
-    return counts
 
 
-def _audited(table: pa.Table) -> int:
-    """Rows that took part. A drug that is not recognised took part as such, and is counted among the rejected."""
-    if "unknown_drug" not in table.column_names:
-        return int(table.num_rows)
-    return int(table.num_rows - sum(table.column("unknown_drug").to_pylist()))
+def _places(kept: Mapping[str, Any], named: Sequence[Named]) -> dict[int, int]:
+    """By the number that a file was read under, its place among those named."""
+    free: dict[tuple[str, str], list[int]] = {}
+    for place, each in enumerate(named):
+        free.setdefault((each.path.name, each.digest), []).append(place)
+    return {number: free[each["name"], each["digest"]].pop(0) for number, each in enumerate(kept["files"])}
 
 
-def _bucket_rejected(bucket: Bucket, names: Sequence[str]) -> pa.Table:
-    refused = []
-    for name, table in bucket.refused.items():
-        for row in table.to_pylist():
-            file, line = place_of(row.pop("place"))
-            shown = json.dumps({k: v for k, v in row.items() if v not in (None, "")}, ensure_ascii=False).encode()
-            refused.append((names[file], Refused(line, "duplicate-id", "record", shown), name))
-    return _rejected(refused)
-
-
-def _result(work: Path, bucket: int, name: str) -> Path:
-    return work / "results" / f"{bucket:05d}-{name}"
+def _check_buckets(engine: Engine, kept: Mapping[str, Any], job: Job, tell: Progress) -> list[dict[str, Any]]:
+    """The counts of every bucket, checked now or before."""
+    tell.stage("Checking", kept["rows"]["medications"])
+    done: dict[int, dict[str, Any]] = {}
+    for bucket in range(kept["buckets"]):
+        last = result_of(job, bucket)
+        if last is not None and is_current(job, bucket, *last):
+            done[bucket] = last[1]
+            tell.advance(done[bucket]["rows"])
+    for bucket, counts in engine.check(job, [each for each in range(kept["buckets"]) if each not in done]):
+        done[bucket] = counts
+        tell.advance(counts["rows"])
+    return [done[bucket] for bucket in sorted(done)]
 
 
 # --- putting together --------------------------------------------------------------------------------------------
 
 
 def _put_together(
-    options: Options, read: Mapping[str, Any], results: Sequence[Mapping[str, Any]], knowledge: Knowledge, work: Path
+    options: Options,
+    named: Sequence[Named],
+    kept: Mapping[str, Any],
+    job: Job,
+    results: Sequence[Mapping[str, Any]],
+    knowledge: Knowledge,
 ) -> dict[str, Any]:
     out = options.out
+    last = _last_results(kept, job)
 
     def parts(name: str) -> Iterator[pa.Table]:
-        for bucket in range(len(results)):
-            yield pq.read_table(_result(work, bucket, name))
+        for bucket, generation in enumerate(last):
+            yield from files.pieces(result_file(job.work, generation, bucket, name))
 
     for name in ("manifest.json", "report.html"):  # they speak of what stands beside them
         (out / name).unlink(missing_ok=True)
@@ -385,16 +355,21 @@ def _put_together(
     versions = {rule.id: rule.version for rule in knowledge.rules}
     counts = added_up(parts("measures.parquet")) if results else COUNTS.empty_table()
     files.write_table(out / "measures.parquet", measures(counts, versions))
-    rejected = pa.concat_tables([pq.read_table(work / "rejected.parquet"), *parts("rejected.parquet")])
-    order = [("file", "ascending"), ("line", "ascending")]
-    files.write_table(out / "rejected.parquet", rejected.sort_by(order))
-    law = _law(read, results, rejected.num_rows)
+    reasons: Counter[str] = Counter()
+    rejected = files.write_tables(
+        out / "rejected.parquet", REJECTED, _rejected(kept, job, list(parts("rejected.parquet")), reasons)
+    )
+    revised = files.write_tables(out / "revisions.parquet", REVISIONS, _revisions(kept, job))
+    law = _law(kept, results, rejected)
     names = [
         "alerts.parquet",
         "measures.parquet",
         "rejected.parquet",
+        "revisions.parquet",
         *(["statuses.parquet"] if options.statuses else []),
     ]
+    places = _places(kept, named)
+    inputs = sorted(enumerate(kept["files"]), key=lambda each: places[each[0]])
     manifest = {
         "service_version": __version__,
         "kernel_digest": kernel_digest(),
@@ -402,12 +377,13 @@ def _put_together(
         "knowledge_digest": knowledge.digest,
         "policy_id": knowledge.policy.id,
         "policy_digest": knowledge.policy_digest,
-        "inputs": read["files"],
-        "complete": {name: level.name.lower() for name, level in asdict(_told(options, read)).items()},
+        "inputs": [{name: said for name, said in each.items() if name != "missed"} for _, each in inputs],
+        "complete": told_said(job.told),
         "conservation": law,
-        "rejected": dict(sorted(Counter(rejected.column("reason").to_pylist()).items())),
+        "rejected": dict(sorted(reasons.items())),
         "checked_records": dict(sum((Counter(each["records"]) for each in results), Counter())),
         "alerts": alerts,
+        "revisions": revised,
         "report": {"disclosure": options.disclosure, "prescribers": options.prescribers},
     }
     if not law["balances"]:
@@ -423,9 +399,56 @@ def _put_together(
     return manifest
 
 
-def _law(read: Mapping[str, Any], results: Sequence[Mapping[str, Any]], rejected: int) -> dict[str, Any]:
+def _last_results(kept: Mapping[str, Any], job: Job) -> list[int]:
+    """The generation of the result of each bucket."""
+    found = [result_of(job, bucket) for bucket in range(kept["buckets"])]
+    return [-1 if each is None else each[0] for each in found]
+
+
+def _revisions(kept: Mapping[str, Any], job: Job) -> Iterator[pa.Table]:
+    """Of every run, the first to the last."""
+    for generation in range(job.generation + 1):
+        for bucket in range(kept["buckets"]):
+            path = result_file(job.work, generation, bucket, "revisions.parquet")
+            if path.exists():
+                yield pq.read_table(path)
+
+
+def _rejected(
+    kept: Mapping[str, Any], job: Job, of_buckets: Sequence[pa.Table], reasons: Counter[str]
+) -> Iterator[pa.Table]:
+    """Rejected lines by file and line, those of some lines of a file at a time; `reasons` counts them."""
+    several = [part.select(REJECTED.names) for part in of_buckets]
+    found_later = pa.concat_tables([REJECTED.empty_table(), *several])
+    stored = [rows_folder(job.work, each) / "rejected.parquet" for each in range(job.generation + 1)]
+    keys = [(name, "ascending") for name in ("line", "table", "reason", "row")]
+    last_line: dict[str, int] = {}
+    for each in kept["files"]:
+        last_line[each["name"]] = max(last_line.get(each["name"], 0), each["physical"])
+    for name in sorted(last_line):
+        of_file = pc.equal(found_later.column("file"), name)
+        for first in range(0, last_line[name] + 1, _WINDOW):
+            window = (pc.field("file") == name) & (pc.field("line") >= first) & (pc.field("line") < first + _WINDOW)
+            parts = [pq.read_table(path, schema=REJECTED, filters=window) for path in stored]
+            table = pa.concat_tables([*parts, found_later.filter(of_file).filter(window)]).sort_by(keys)
+            reasons.update(table.column("reason").to_pylist())
+            yield table
+
+
+def _drop_replaced(kept: Mapping[str, Any], job: Job) -> None:
+    """Removes results that later ones stand for; what they revised stays."""
+    for bucket, last in enumerate(_last_results(kept, job)):
+        for generation in range(last):
+            for name in ("counts.json", *(f"{part}.parquet" for part in _REPLACED)):
+                result_file(job.work, generation, bucket, name).unlink(missing_ok=True)
+
+
+_REPLACED = ("alerts", "statuses", "measures", "days", "rejected")
+
+
+def _law(kept: Mapping[str, Any], results: Sequence[Mapping[str, Any]], rejected: int) -> dict[str, Any]:
     """Every term counted where it arises, not as what is left of the others."""
-    said = {name: sum(each[name] for each in read["files"]) for name in ("physical", "header", "blank", "not_relevant")}
+    said = {name: sum(each[name] for each in kept["files"]) for name in ("physical", "header", "blank", "not_relevant")}
     said["rejected"] = rejected
     said["duplicate"] = sum(sum(each["duplicates"].values()) for each in results)
     said["audited"] = sum(sum(each["audited"].values()) for each in results)

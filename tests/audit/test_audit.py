@@ -283,7 +283,7 @@ def test_results_are_taken_up_where_they_were_left(
     source = put(tmp_path / "in", records)
     out = tmp_path / "out"
     run(out, source, statuses=True, buckets=6)
-    results = out / ".work" / "results"
+    results = out / ".work" / "results" / "00000"
     kept = (results / "00001-counts.json").stat().st_mtime_ns
     for path in (results / "00002-counts.json", results / "00004-counts.json", results / "00004-alerts.parquet"):
         path.unlink()
@@ -305,7 +305,7 @@ def test_a_lost_row_stops_the_audit(records: dict[str, list[list[str]]], tmp_pat
     source = put(tmp_path / "in", {"medications": records["medications"][:50]})
     out = tmp_path / "out"
     run(out, source)
-    path = next((out / ".work" / "buckets").glob("*-medications.parquet"))
+    path = next((out / ".work" / "rows" / "00000").glob("*-medications.parquet"))
     pq.write_table(pq.read_table(path).slice(1), path)
     shutil.rmtree(out / ".work" / "results")
     with pytest.raises(DoesNotBalanceError, match="50 physical lines is not 49 ="):

@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from safety_service.audit.check import DAYS
 from safety_service.audit.disclosure import PROFILES
 from safety_service.audit.measures import COUNTS
 from safety_service.audit.report_page import Audited, report_page
-from safety_service.audit.run import DAYS
 from safety_service.domain import to_day
 from safety_service.knowledge.knowledge import Knowledge
 from tests.audit.records import run, table, write_rows
@@ -203,7 +203,7 @@ def test_a_profile_that_is_none_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(CannotAuditError, match=r"--disclosure: 'none' is none of opensafely, cms, omop") as refused:
         run_audit(
-            inputs=["x"], out=tmp_path, map_file=None, memory="2GB", workers=1, statuses=False, partial=[],
-            disclosure="none", prescribers=False, knowledge_dir=None, policy_file=None,
+            inputs=["x"], out=tmp_path, map_file=None, memory="2GB", workers=1, engine="local", master="",
+            statuses=False, partial=[], disclosure="none", prescribers=False, knowledge_dir=None, policy_file=None,
         )  # fmt: skip
     assert refused.value.exit_code == 2

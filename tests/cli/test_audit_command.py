@@ -22,6 +22,7 @@ def test_synthetic_records_are_audited(tmp_path: Path) -> None:
         "measures.parquet",
         "rejected.parquet",
         "report.html",
+        "revisions.parquet",
     }
 
 
@@ -33,6 +34,8 @@ def test_synthetic_records_are_audited(tmp_path: Path) -> None:
         (["audit", "bad.csv", "--memory", "lots"], 2, "--memory: 'lots' is not a size"),
         (["audit", "bad.csv", "--memory", "1MB"], 2, "at least 64MB"),
         (["audit", "bad.csv", "--partial", "allergies"], 2, "--partial: 'allergies' is none of"),
+        (["audit", "bad.csv", "--engine", "flink"], 2, "--engine: 'flink' is none of local, spark"),
+        (["audit", "bad.csv", "--master", "local[2]"], 2, "--master is of --engine spark"),
         (["synth", "--format", "xlsx"], 2, "--format: 'xlsx' is none of csv"),
     ],
 )

@@ -1,0 +1,325 @@
+"""One bucket checked, whole or only where rows were added, and written as files; its counts, written last, end it.
+
+Rows and results are kept by generation: the rows of each run that read new files, and what came of them. A bucket's
+result stands until rows are added to it. Then only the patients who have new rows are checked again, and of those only
+the records of the first changed day and later: an answer depends on nothing that became known after it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from safety_service.audit import files
+from safety_service.audit.buckets import Bucket, added_to, hashes, patients, read_bucket
+from safety_service.audit.files import TableFile
+from safety_service.audit.known import Told
+from safety_service.audit.measures import added_up, counts_table
+from safety_service.audit.replay import ALERTS, STATUSES, Found, replay
+from safety_service.audit.revisions import REVISIONS, Late, changed_since, late_rows, revised
+from safety_service.audit.tables import REJECTED, TABLES, place_of
+from safety_service.domain import to_date
+from safety_service.knowledge.knowledge import Knowledge
+from safety_service.knowledge.load import load_knowledge
+
+DAYS = pa.schema(
+    [
+        ("what", pa.string()),
+        ("record_kind", pa.string()),
+        ("drug", pa.string()),
+        ("days", pa.int32()),
+        ("records", pa.int64()),
+    ]
+)
+REFUSED = pa.schema([("patient", pa.string()), *REJECTED])
+ROWS = "rows"
+RESULTS = "results"
+_HELD = 4_096  # rows of results held as Python objects at once
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a bucket is checked with; small enough to be sent to another process.
+
+    `names`: the input files in the order of the account. `ranks`: the place in it of each file, by the number it was
+    read under. `generation`: the last one that has rows.
+    """
+
+    work: Path
+    generation: int
+    told: Told
+    statuses: bool
+    names: tuple[str, ...]
+    ranks: tuple[int, ...]
+    knowledge_dir: Path | None
+    policy_file: Path | None
+
+
+class Counts(NamedTuple):
+    """What a bucket holds, by table, and how many records of each kind were checked."""
+
+    records: dict[str, int]
+    duplicates: dict[str, int]
+    rejected: dict[str, int]
+    audited: dict[str, int]
+
+
+@lru_cache(maxsize=1)
+def knowledge_of(knowledge_dir: Path | None, policy_file: Path | None) -> Knowledge:
+    """The knowledge that options name, read once in a process."""
+    if knowledge_dir is None:
+        return load_knowledge(policy_file=policy_file)
+    return load_knowledge(knowledge_dir, policy_file)
+
+
+def rows_folder(work: Path, generation: int) -> Path:
+    """Where the rows of one generation stand."""
+    return work / ROWS / f"{generation:05d}"
+
+
+def result_file(work: Path, generation: int, bucket: int, name: str) -> Path:
+    """A file of the result of a bucket."""
+    return work / RESULTS / f"{generation:05d}" / f"{bucket:05d}-{name}"
+
+
+def result_of(job: Job, bucket: int) -> tuple[int, dict[str, Any]] | None:
+    """The last result of a bucket: its generation and counts. None where it was never checked."""
+    for generation in range(job.generation, -1, -1):
+        counts = files.read_json(result_file(job.work, generation, bucket, "counts.json"))
+        if counts is not None:
+            return generation, counts
+    return None
+
+
+def is_current(job: Job, bucket: int, generation: int, counts: Mapping[str, Any]) -> bool:
+    """A result of `generation` still stands: no rows came since, and as much is held to be complete as then."""
+    if counts["told"] != told_said(job.told):
+        return False
+    later = range(generation + 1, job.generation + 1)
+    return not any(added_to(rows_folder(job.work, each), bucket) for each in later)
+
+
+def told_said(told: Told) -> dict[str, str]:
+    """How complete each table is held to be, in words."""
+    return {name: level.name.lower() for name, level in asdict(told).items()}
+
+
+def check_bucket(knowledge: Knowledge, job: Job, number: int) -> dict[str, Any]:
+    """The counts of a bucket, checked as far as its last result does not stand any more."""
+    last = result_of(job, number)
+    if last is not None and is_current(job, number, *last):
+        return last[1]
+    result_file(job.work, job.generation, number, "").parent.mkdir(parents=True, exist_ok=True)
+    if last is None or last[1]["told"] != told_said(job.told):
+        return _check_all(knowledge, job, number, None if last is None else last[0])
+    return _check_added(knowledge, job, number, *last)
+
+
+# --- all of a bucket ---------------------------------------------------------------------------------------------
+
+
+def _check_all(knowledge: Knowledge, job: Job, number: int, before: int | None) -> dict[str, Any]:
+    """Checks every record. `before`: the generation of the result that it replaces, which knew less of the tables."""
+    bucket = read_bucket([rows_folder(job.work, each) for each in range(job.generation + 1)], number, job.ranks)
+    found = Found(statuses={name: [] for name in STATUSES.names} if job.statuses else None)
+    with ExitStack() as stack:
+        alerts = stack.enter_context(TableFile(_to(job, number, "alerts.parquet"), ALERTS))
+        statuses = stack.enter_context(TableFile(_to(job, number, "statuses.parquet"), STATUSES))
+        for rows in patients(bucket):
+            replay(knowledge, rows, job.told, found)
+            _flush(found, alerts, statuses, _HELD)
+        _flush(found, alerts, statuses, 1)
+    files.write_table(_to(job, number, "measures.parquet"), counts_table(found.measures))
+    files.write_table(_to(job, number, "days.parquet"), _days_table(found.days))
+    files.write_table(_to(job, number, "rejected.parquet"), _refused(bucket, job.names))
+    revisions = REVISIONS.empty_table()
+    if before is not None:
+        earlier = [rows_folder(job.work, each) for each in range(before + 1)]
+        known = _records(read_bucket(earlier, number, job.ranks))
+        old = pq.read_table(result_file(job.work, before, number, "alerts.parquet"))
+        new = pq.read_table(_to(job, number, "alerts.parquet"))
+        revisions = revised(job.generation, old, new, known, {})
+    files.write_table(_to(job, number, "revisions.parquet"), revisions)
+    return _ended(job, number, bucket.tables["medications"].num_rows, _counts(bucket, found))
+
+
+def _flush(found: Found, alerts: TableFile, statuses: TableFile, most: int) -> None:
+    if len(found.alerts["rule_id"]) >= most:
+        alerts.add(pa.table(found.alerts, schema=ALERTS))
+        found.alerts = {name: [] for name in ALERTS.names}
+    if found.statuses is not None and len(found.statuses["rule_id"]) >= most:
+        statuses.add(pa.table(found.statuses, schema=STATUSES))
+        found.statuses = {name: [] for name in STATUSES.names}
+
+
+# --- what was added to a bucket ----------------------------------------------------------------------------------
+
+
+def _check_added(
+    knowledge: Knowledge, job: Job, number: int, generation: int, said: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Checks the patients who have rows that came after the result of `generation`, and puts it in their place."""
+    folders = [rows_folder(job.work, each) for each in range(job.generation + 1)]
+    touched = _patients_in(folders[generation + 1 :], number)
+    old_bucket = read_bucket(folders[: generation + 1], number, job.ranks, touched)
+    new_bucket = read_bucket(folders, number, job.ranks, touched)
+    before, now = (Found(statuses={name: [] for name in STATUSES.names}) for _ in range(2))
+    old = {rows.patient: rows for rows in patients(old_bucket)}
+    since: dict[str, int] = {}
+    late: dict[str, list[Late]] = {}
+    for rows in patients(new_bucket):
+        earlier = old.pop(rows.patient, None)
+        day = changed_since(earlier, rows)
+        if day is None:
+            continue  # all of it was known: only said again
+        since[rows.patient] = day
+        replay(knowledge, rows._replace(since=day), job.told, now)
+        if earlier is not None:
+            late[rows.patient] = late_rows(earlier, rows)
+            replay(knowledge, earlier._replace(since=day), job.told, before)
+    stored = {name: pq.read_table(result_file(job.work, generation, number, f"{name}.parquet")) for name in _PARTS}
+    new_alerts = pa.table(now.alerts, schema=ALERTS)
+    kept, dropped = _apart(stored["alerts"], since)
+    files.write_table(_to(job, number, "alerts.parquet"), _in_order(kept, new_alerts))
+    kept, _ = _apart(stored["statuses"], since)
+    new_statuses = pa.table(now.statuses if job.statuses else STATUSES.empty_table(), schema=STATUSES)
+    files.write_table(_to(job, number, "statuses.parquet"), _in_order(kept, new_statuses))
+    counts = [stored["measures"], counts_table(now.measures), _negative(counts_table(before.measures))]
+    total = added_up(counts)
+    files.write_table(_to(job, number, "measures.parquet"), total.filter(pc.not_equal(total.column("records"), 0)))
+    days = [stored["days"], _days_table(now.days), _negative(_days_table(before.days))]
+    files.write_table(_to(job, number, "days.parquet"), _days_added(days))
+    others = stored["rejected"].filter(pc.invert(pc.is_in(stored["rejected"].column("patient"), pa.array(touched))))
+    files.write_table(_to(job, number, "rejected.parquet"), pa.concat_tables([others, _refused(new_bucket, job.names)]))
+    revisions = revised(job.generation, dropped, new_alerts, _records(old_bucket), late)
+    files.write_table(_to(job, number, "revisions.parquet"), revisions)
+    was, is_now = _counts(old_bucket, before), _counts(new_bucket, now)
+    counted = Counts(*(_changed(said[name], getattr(was, name), getattr(is_now, name)) for name in Counts._fields))
+    rows_now = said["rows"] - old_bucket.tables["medications"].num_rows + new_bucket.tables["medications"].num_rows
+    return _ended(job, number, rows_now, counted)
+
+
+_PARTS = ("alerts", "statuses", "measures", "days", "rejected")
+
+
+def _patients_in(folders: Iterable[Path], number: int) -> list[str]:
+    found: set[str] = set()
+    for folder in folders:
+        for path in added_to(folder, number):
+            found.update(pc.unique(pq.read_table(path, columns=["patient"]).column("patient")).to_pylist())
+    return sorted(found)
+
+
+def _apart(table: pa.Table, since: Mapping[str, int]) -> tuple[pa.Table, pa.Table]:
+    """Rows that stand, and those of the records that were checked again."""
+    if not since:
+        return table, table.slice(0, 0)
+    place = pc.index_in(table.column("patient"), pa.array(list(since), pa.string()))
+    first = pa.array([to_date(max(day, -700_000)) for day in since.values()], pa.date32()).take(place)
+    again = pc.fill_null(pc.greater_equal(table.column("index_date"), first), False)
+    return table.filter(pc.invert(again)), table.filter(again)
+
+
+def _in_order(kept: pa.Table, added: pa.Table) -> pa.Table:
+    """Both, patients in the order of their hashes; of a patient what stands comes first, since it is earlier."""
+    if not added.num_rows:
+        return kept
+    table = pa.concat_tables([kept, added])
+    keys = pa.table(
+        {
+            "hash": pa.array(hashes(table.column("patient").combine_chunks()), pa.uint64()),
+            "patient": table.column("patient"),
+            "place": pa.array(range(table.num_rows), pa.int64()),
+        }
+    )
+    return table.take(pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names]))
+
+
+def _negative(table: pa.Table) -> pa.Table:
+    at = table.column_names.index("records")
+    return table.set_column(at, "records", pc.negate(table.column("records")))
+
+
+def _days_added(tables: Iterable[pa.Table]) -> pa.Table:
+    keys = DAYS.names[:-1]
+    total = pa.concat_tables(tables).group_by(keys).aggregate([("records", "sum")])
+    total = total.rename_columns([*keys, "records"]).cast(DAYS)
+    return total.filter(pc.not_equal(total.column("records"), 0)).sort_by([(key, "ascending") for key in keys])
+
+
+def _changed(said: Mapping[str, int], was: Mapping[str, int], now: Mapping[str, int]) -> dict[str, int]:
+    total = Counter(said)
+    total.subtract(was)
+    total.update(now)
+    return {name: number for name, number in total.items() if number or name in said}
+
+
+# --- shared ------------------------------------------------------------------------------------------------------
+
+
+def _to(job: Job, number: int, name: str) -> Path:
+    return result_file(job.work, job.generation, number, name)
+
+
+def _ended(job: Job, number: int, rows: int, counts: Counts) -> dict[str, Any]:
+    said = {"rows": rows, **counts._asdict(), "told": told_said(job.told)}
+    files.write_json(_to(job, number, "counts.json"), said)
+    return said
+
+
+def _counts(bucket: Bucket, found: Found) -> Counts:
+    return Counts(
+        records=dict(found.records),
+        duplicates=bucket.duplicates,
+        rejected={name: table.num_rows for name, table in bucket.refused.items()},
+        audited={name: _audited(bucket.tables[name]) for name in TABLES},
+    )
+
+
+def _audited(table: pa.Table) -> int:
+    """Rows that took part. A drug that is not recognised took part as such, and is counted among the rejected."""
+    if "unknown_drug" not in table.column_names:
+        return int(table.num_rows)
+    return int(table.num_rows - (pc.sum(table.column("unknown_drug")).as_py() or 0))
+
+
+def _days_table(days: Mapping[tuple[str, str, str, int], int]) -> pa.Table:
+    ordered = sorted(days.items())
+    columns = [[key[i] for key, _ in ordered] for i in range(4)]
+    return pa.table([*columns, [number for _, number in ordered]], schema=DAYS)
+
+
+def _records(bucket: Bucket) -> set[tuple[str, str]]:
+    """The records of medications: (patient, record)."""
+    table = bucket.tables["medications"]
+    return set(zip(table.column("patient").to_pylist(), table.column("record").to_pylist(), strict=True))
+
+
+def _refused(bucket: Bucket, names: tuple[str, ...]) -> pa.Table:
+    return pa.Table.from_pylist(list(_refused_rows(bucket, names)), schema=REFUSED)
+
+
+def _refused_rows(bucket: Bucket, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    for name, table in bucket.refused.items():
+        for row in table.to_pylist():
+            file, line = place_of(row.pop("place"))
+            shown = json.dumps({k: v for k, v in row.items() if v not in (None, "")}, ensure_ascii=False).encode()
+            yield {
+                "patient": row["patient"],
+                "file": names[file],
+                "line": line,
+                "table": name,
+                "reason": "duplicate-id",
+                "column": "record",
+                "row": shown,
+            }
