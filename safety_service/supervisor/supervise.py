@@ -132,6 +132,8 @@ def _reserved(listen: str) -> Iterator[str]:
     if not colon or listen.startswith("unix:"):
         raise CannotServeError(f"cannot serve on {listen}: several workers need HOST:PORT")
     try:
+        if int(port) >= 1 << 16:
+            raise ValueError("no such port")
         family, kind, protocol, _, where = socket.getaddrinfo(
             host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
