@@ -143,6 +143,7 @@ def running(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.timeout(300)
 def test_rolling_restarts_lose_no_call(tmp_path: Path, request_sent: CheckPrescriptionRequest) -> None:
     restarts_under_load(tmp_path, request_sent, 3)
 
@@ -153,6 +154,7 @@ def test_a_hundred_rolling_restarts_lose_no_call(tmp_path: Path, request_sent: C
     restarts_under_load(tmp_path, request_sent, 100)
 
 
+@pytest.mark.timeout(300)
 def test_workers_are_killed_reloaded_and_stopped(tmp_path: Path, request_sent: CheckPrescriptionRequest) -> None:
     """One story, since each worker takes a second or two to start."""
     policy = tmp_path / "site.yaml"
@@ -173,7 +175,7 @@ def test_workers_are_killed_reloaded_and_stopped(tmp_path: Path, request_sent: C
             watch.cancel()
         assert server.process.wait(SOON) == 0
     stopped = [each.get("worker") for each in server.events("stopped")]
-    assert sorted(stopped[:2]) == [0, 1]
+    assert set(stopped[:2]) == {0, 1}
     assert stopped[2:] == [None]
 
 
