@@ -159,9 +159,13 @@ def test_a_server_reads_changed_files_on_sighup_and_by_itself(
         (tmp_path / "new").replace(policy)
 
     write("1")
-    flags = ("--policy-file", str(policy), "--watch-seconds", "0.1")
+    flags = ("--policy-file", str(policy), "--watch-seconds", "0.1", "--admin-listen", "127.0.0.1:0")
     with server_process(*flags) as (process, address), grpc.insecure_channel(address) as channel:
         stub = MedicationSafetyServiceStub(channel)
+        with grpc.insecure_channel(read_until(process, "admin")["address"]) as admin:
+            health: Any = health_pb2_grpc.HealthStub(admin)
+            told = health.Check(health_pb2.HealthCheckRequest(), timeout=30)
+        assert told.status == health_pb2.HealthCheckResponse.SERVING
         assert stub.CheckPrescription(request_sent, timeout=30).decision.policy.version == "1"
         write("2")
         read_until(process, "reloaded")

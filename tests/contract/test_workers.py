@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -159,13 +160,22 @@ def test_workers_are_killed_reloaded_and_stopped(tmp_path: Path, request_sent: C
     """One story, since each worker takes a second or two to start."""
     policy = tmp_path / "site.yaml"
     policy.write_text(POLICY.format(version="1"))
-    flags = ("--policy-file", str(policy), "--admin-listen", "127.0.0.1:0", "--drain-seconds", "1")
+    flags = ["--policy-file", str(policy), "--admin-listen", "127.0.0.1:0", "--drain-seconds", "1"]
+    flags += ["--metrics-listen", "127.0.0.1:0"]
     with supervised(tmp_path, *flags) as server:
         with grpc.insecure_channel(server.events("supervising")[0]["admin"]) as admin:
             asked_of_the_admin_port(admin, server.address)
             with MedsafetyClient(server.address) as client:
                 killed_in_a_batch(server, client, request_sent)
                 knowledge_is_reloaded(server, client, request_sent, policy)
+            numbers = metrics(server)
+            calls = [each for each in server.events("call") if each["code"] == "OK"]
+            for method in ("CheckPrescription", "BatchCheckPrescriptions"):
+                counted = numbers[f'medsafety_calls_total{{code="OK",method="{method}"}}']
+                assert counted == sum(each["method"] == method for each in calls), "of the killed ones too"
+            assert numbers["medsafety_workers_serving"] == numbers["medsafety_worker_deaths_total"] == 2
+            assert numbers["medsafety_reloads_total"] == numbers["medsafety_reloads_refused_total"] == 1
+            assert numbers['medsafety_worker_resident_bytes{worker="1"}'] > 10_000_000
 
             health: Any = health_pb2_grpc.HealthStub(admin)
             watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=SOON)
@@ -177,6 +187,13 @@ def test_workers_are_killed_reloaded_and_stopped(tmp_path: Path, request_sent: C
     stopped = [each.get("worker") for each in server.events("stopped")]
     assert set(stopped[:2]) == {0, 1}
     assert stopped[2:] == [None]
+
+
+def metrics(server: Supervised) -> dict[str, float]:
+    address = server.events("supervising")[0]["metrics"]
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=SOON) as answer:
+        lines = answer.read().decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 
 def asked_of_the_admin_port(admin: grpc.Channel, address: str) -> None:
