@@ -119,7 +119,7 @@ UV_COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-v
 lock: .venv/.installed  ## rewrite requirements/*.lock from pyproject.toml; UPGRADE=1 takes newer versions
 	$(UV_COMPILE) --output-file requirements/runtime.lock
 	$(UV_COMPILE) --extra gateway --constraint requirements/runtime.lock --output-file requirements/gateway.lock
-	$(UV_COMPILE) --extra audit --extra gateway --extra postgres --group dev --constraint requirements/gateway.lock --output-file requirements/dev.lock
+	$(UV_COMPILE) --extra audit --extra gateway --extra postgres --extra metrics --extra tracing --group dev --constraint requirements/gateway.lock --output-file requirements/dev.lock
 	$(UV_COMPILE) --extra spark --constraint requirements/dev.lock --output-file requirements/spark.lock
 	$(UV_COMPILE) --group bench --constraint requirements/dev.lock --output-file requirements/bench.lock
 	@! grep -n '://' requirements/*.lock || { echo "a lock names an address" >&2; exit 1; }

@@ -41,6 +41,7 @@ from safety_service.gateway.settings import GatewaySettings
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.load import RULES_DATA, load_knowledge
 from safety_service.knowledge.read import KnowledgeError
+from safety_service.knowledge.signature import KeyFileError, sign, verify
 from safety_service.report import fhir
 from safety_service.report.answer import answer_text
 from safety_service.report.medication import UnknownDrugError, drug_text
@@ -451,6 +452,42 @@ def validate(
             ]
         )
     _print(sound_text(knowledge))
+
+
+@knowledge_app.command("sign")
+def sign_knowledge(
+    data: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of knowledge.")],
+    key: Annotated[
+        Path,
+        typer.Option(exists=True, dir_okay=False, help="Private ed25519 key: openssl genpkey -algorithm ed25519."),
+    ],
+) -> None:
+    """Write knowledge.sig into the folder, for servers with --knowledge-key. The folder must be in order."""
+    digest = _loaded(data, None, Exit.REFUSED).digest
+    try:
+        sign(data, key)
+    except (KeyFileError, OSError) as error:
+        _alarm(str(error))
+        raise typer.Exit(Exit.USAGE) from None
+    _print([Text(f"Signed: digest {digest}", style="bold green")])
+
+
+@knowledge_app.command("verify")
+def verify_knowledge(
+    data: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of knowledge.")],
+    key: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, help="Public key: openssl pkey -in private.pem -pubout.")
+    ],
+) -> None:
+    """Check that every file which speaks is as it was signed with the private key."""
+    try:
+        _print([Text(f"Signed with this key: digest {verify(data, key)}", style="bold green")])
+    except KnowledgeError as error:
+        _alarm(str(error))
+        raise typer.Exit(Exit.REFUSED) from None
+    except (KeyFileError, OSError) as error:
+        _alarm(str(error))
+        raise typer.Exit(Exit.USAGE) from None
 
 
 # --- reading and asking ------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Who vouches for a folder of knowledge: an ed25519 signature over the digest of every file that speaks.
 
-It lies in the folder as `knowledge.sig`, in base64. Keys are PEM files (`openssl genpkey -algorithm ed25519`). It
-needs the extra [signing]; without it nothing is signed and nothing is taken for signed.
+It lies in the folder as `knowledge.sig`, in base64. Keys are PEM files (`openssl genpkey -algorithm ed25519`).
 """
 
 from __future__ import annotations
@@ -15,20 +14,17 @@ from safety_service.knowledge.read import KnowledgeError, Problem
 
 SIGNATURE_FILE = "knowledge.sig"
 _SAID = b"medsafety.v1 knowledge\0"  # a signature made for anything else does not fit
-_NEEDS = "needs the extra [signing]: the package cryptography is not installed"
 
 
 class KeyFileError(Exception):
-    """The file is not an ed25519 key of the kind that is needed, or signatures cannot be made here."""
+    """The file is not an ed25519 key of the kind that is needed."""
 
 
 def sign(root: Path, private_key: Path) -> str:
     """Write `knowledge.sig` into `root`; the digest that was signed. Raises KeyFileError, OSError."""
-    try:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key
-    except ModuleNotFoundError:
-        raise KeyFileError(_NEEDS) from None
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # slow to load
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     try:
         key = load_pem_private_key(private_key.read_bytes(), None)
     except (ValueError, TypeError):
@@ -44,12 +40,10 @@ def sign(root: Path, private_key: Path) -> str:
 
 def verify(root: Path, public_key: Path) -> str:
     """The digest that was signed. Raises KnowledgeError when it is not that of the files, KeyFileError, OSError."""
-    try:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-        from cryptography.hazmat.primitives.serialization import load_pem_public_key
-    except ModuleNotFoundError:
-        raise KeyFileError(_NEEDS) from None
+    from cryptography.exceptions import InvalidSignature  # slow to load
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
         key = load_pem_public_key(public_key.read_bytes())
     except ValueError:

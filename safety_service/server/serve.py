@@ -33,13 +33,25 @@ from safety_service.server.handlers import Desk, Engine
 from safety_service.server.in_use import InUse, Standing
 from safety_service.server.keeping import decision_log, index_of
 from safety_service.server.knowledge_handlers import open_library
+from safety_service.server.metrics import CannotMeasureError, open_meter, serve_metrics
 from safety_service.server.reading import Reading
 from safety_service.server.reload import Watch, files_of, forget, read_files, reload, unreadable
 from safety_service.server.settings import Settings
-from safety_service.server.transport import CHECKS, KNOWLEDGE, Gate, OpenStreams, feedback_service, services
+from safety_service.server.tracing import CannotTraceError, Tracer
+from safety_service.server.transport import (
+    CHECKS,
+    KNOWLEDGE,
+    METHOD_NAMES,
+    Gate,
+    OpenStreams,
+    feedback_service,
+    services,
+)
 from safety_service.server.transport_options import transport_options
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from safety_service.server.tls import Certificates
 
 LOOK_SECONDS = 0.1
@@ -62,6 +74,7 @@ class Serving:
     log: Log
     address: str
     decisions: DecisionLog | None = None
+    registry: CollectorRegistry | None = None
 
     def stop_listening(self) -> None:
         """Leave new connections to those that share the port; calls on the open ones are answered as before."""
@@ -95,6 +108,8 @@ class Serving:
                 self.server.stop(0)
         if self.decisions is not None:
             self.decisions.close()
+        if self.gate.tracer is not None:
+            self.gate.tracer.close()
 
 
 def _knowledge(settings: Settings) -> Knowledge:
@@ -141,6 +156,11 @@ def start(
     pool = ThreadPoolExecutor(settings.threads, "check")
     batch_pool = ThreadPoolExecutor(settings.batch_threads, "batch")
     stream_pool = ThreadPoolExecutor(settings.max_streams + SPARE_STREAM_THREADS, "stream")
+    try:
+        meter, registry = open_meter(METHOD_NAMES) if settings.metrics_listen else (None, None)
+        tracer = Tracer(settings.trace_endpoint, settings.trace_ratio) if settings.trace_endpoint else None
+    except (CannotMeasureError, CannotTraceError) as error:
+        raise CannotServeError(str(error)) from None
     desk = Desk(
         knowledge=knowledge,
         engine=engine,
@@ -162,6 +182,8 @@ def start(
         deadline_floor=settings.deadline_floor_ms / 1000,
         doors=doors,
         reading=Reading(settings.read_seconds),
+        meter=meter,
+        tracer=tracer,
     )
     server = grpc.server(
         pool,
@@ -187,7 +209,7 @@ def start(
     server.start()
     for each in ("", *names):
         checkup.set(each, health_pb2.HealthCheckResponse.SERVING)
-    serving = Serving(server, checkup, gate, settings, log, address, decisions)
+    serving = Serving(server, checkup, gate, settings, log, address, decisions, registry)
     log.info(
         "serving",
         address=address,
@@ -224,12 +246,16 @@ def run(settings: Settings) -> None:
     files = files_of(settings)
     watch = Watch(files, settings.watch_seconds)
     serving = start(settings)
-    if settings.admin_listen:
-        try:
-            serving.log.info("admin", address=open_admin(settings.admin_listen, serving.health)[1])
-        except CannotAdministerError as error:
-            serving.server.stop(0)
-            raise CannotServeError(str(error)) from None
+    admin: grpc.Server | None = None  # kept: a server that nobody holds stops
+    try:
+        if settings.admin_listen:
+            admin, address = open_admin(settings.admin_listen, serving.health)
+            serving.log.info("admin", address=address)
+        if serving.registry is not None:
+            serving.log.info("metrics", address=serve_metrics(settings.metrics_listen, serving.registry)[0])
+    except (CannotAdministerError, CannotMeasureError) as error:
+        serving.server.stop(0)
+        raise CannotServeError(str(error)) from None
     forget()  # what is loaded lives as long as the process
     while not asked:  # looked at again and again, since a signal just before a wait does not end the wait
         if reread or watch.changed():
@@ -237,6 +263,8 @@ def run(settings: Settings) -> None:
             reload(serving.gate.in_use, files, serving.log)
         time.sleep(LOOK_SECONDS)
     serving.drain(lambda: len(asked) > 1)
+    if admin is not None:
+        admin.stop(0)
     serving.log.info("stopped")
 
 

@@ -89,6 +89,19 @@ class Settings(BaseSettings):
             "Without it there is none."
         ),
     ] = ""
+    metrics_listen: Annotated[
+        str, Field(description="Address for Prometheus, over HTTP and for operators only; needs the extra [metrics].")
+    ] = ""
+    trace_endpoint: Annotated[
+        str,
+        Field(
+            description="Where spans go: OTLP over gRPC without TLS, such as http://127.0.0.1:4317; needs the extra "
+            "[tracing]. Without it nothing is traced."
+        ),
+    ] = ""
+    trace_ratio: Annotated[
+        float, Field(ge=0, le=1, description="Share of the calls traced, of those whose caller does not say.")
+    ] = 0.01
     reflection: Annotated[bool, Field(description="Let clients ask for the contract.")] = True
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged; calls are info.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
@@ -32,10 +32,19 @@ from safety_service.server.errors import (
 from safety_service.server.handlers import Tally, guarded
 from safety_service.server.in_use import InUse, Standing
 from safety_service.server.knowledge_handlers import METHODS, Library
+from safety_service.server.metrics import Meter
 from safety_service.server.reading import Reading
+from safety_service.server.tracing import Tracer
 
 CHECKS = "medsafety.v1.MedicationSafetyService"
 KNOWLEDGE = "medsafety.v1.KnowledgeService"
+METHOD_NAMES = (
+    "CheckPrescription",
+    "BatchCheckPrescriptions",
+    "StreamCheckPrescriptions",
+    *METHODS,
+    *feedback_handlers.METHODS,
+)
 RETRY_MS = 250
 GIVE_WAY_SECONDS = 0.0002  # between two items of a batch while single checks wait for the interpreter
 PACE_SECONDS = 0.25  # between two looks whether a stream that has to wait is still wanted
@@ -117,6 +126,8 @@ class Gate:
     running: set[int] = field(default_factory=set)  # one number for each unary call in a handler
     running_batches: set[int] = field(default_factory=set)
     begun: Begun = field(default_factory=lambda: Begun())
+    meter: Meter | None = None
+    tracer: Tracer | None = None
 
     def unary(self, service: str, method: str, answer: Answer, *, batch: bool = False) -> Handler:
         """A method with one request and one answer. Batches have threads of their own."""
@@ -131,16 +142,17 @@ class Gate:
             in_handler.add(running)
             self.begun.calls += 1
             standing = self.in_use.now  # once: a call is answered from one knowledge
+            traced = None if self.tracer is None else self.tracer.chosen(context)
             try:
                 self._admit(path, context, tally, batch)
                 data = self.reading.one(sent, context)
                 answered = answer(standing, data, tally, context)
             except RefusedError as refused:
-                self._log(method, refused.status.code, began, len(data), 0, tally, standing)
+                self._log(method, refused.status.code, began, len(data), 0, tally, standing, traced)
                 _abort(context, refused)
             finally:
                 in_handler.discard(running)
-            self._log(method, code_pb2.OK, began, len(data), len(answered), tally, standing)
+            self._log(method, code_pb2.OK, began, len(data), len(answered), tally, standing, traced)
             return answered
 
         if batch:
@@ -157,6 +169,7 @@ class Gate:
             tally = Tally()
             size = _Size()
             self.begun.calls += 1
+            traced = None if self.tracer is None else self.tracer.chosen(context)
             code: int = code_pb2.CANCELLED  # unless told otherwise below: the client went away
             try:
                 tally.caller = self.doors.admit(path, context).name
@@ -166,7 +179,7 @@ class Gate:
                 code = refused.status.code
                 _abort(context, refused)
             finally:
-                self._log(method, code, began, size.received, size.sent, tally, self.in_use.now)
+                self._log(method, code, began, size.received, size.sent, tally, self.in_use.now, traced)
 
         # Not the threads of the unary calls: an idle stream keeps its own.
         serve.experimental_thread_pool = self.stream_pool  # type: ignore[attr-defined]
@@ -238,11 +251,23 @@ class Gate:
             room.release()
 
     def _log(
-        self, method: str, code: int, began: int, received: int, sent: int, tally: Tally, standing: Standing
+        self,
+        method: str,
+        code: int,
+        began: int,
+        received: int,
+        sent: int,
+        tally: Tally,
+        standing: Standing,
+        traced: Mapping[str, str] | None,
     ) -> None:
         spent = (time.perf_counter_ns() - began) // 1000
         digest = standing.knowledge.digest
         log_call(self.log, method, CODE_NAMES[code], spent, received, sent, tally, digest)
+        if self.meter is not None:
+            self.meter.call(method, code, spent, tally)
+        if self.tracer is not None and traced is not None:
+            self.tracer.call(traced, method, code, CODE_NAMES[code], spent, tally, digest)
 
 
 @dataclass(slots=True)

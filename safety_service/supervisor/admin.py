@@ -6,9 +6,11 @@ worker: number 0, or the number in the metadata `worker`.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,10 @@ from grpc_channelz.v1 import channelz_pb2
 from grpc_health.v1 import health, health_pb2
 
 from safety_service.server.admin import CHANNELZ, CannotAdministerError, open_admin
+from safety_service.server.metrics import CannotMeasureError, serve_metrics
 from safety_service.server.transport import CHECKS, KNOWLEDGE
-from safety_service.supervisor.messages import Administer, Failed, Ready, State
+from safety_service.supervisor.messages import METRICS, Administer, Failed, Ready, State
+from safety_service.supervisor.whole import Whole, registry_of
 
 _FORWARD_SECONDS = 5
 _METHODS = [each.name for each in channelz_pb2.DESCRIPTOR.services_by_name["Channelz"].methods]
@@ -33,29 +37,35 @@ def main() -> None:
     told = supervisor.recv()
     assert isinstance(told, Administer)
     checkup = health.HealthServicer()
-    _tell(checkup, State(serving=0, stopping=False))
+    _tell(checkup, State())
     methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         name: grpc.unary_unary_rpc_method_handler(_forward(told.room, name)) for name in _METHODS
     }
+    settings = told.settings
+    handlers = [grpc.method_handlers_generic_handler(CHANNELZ, methods)]
+    whole = Whole()
+    server: grpc.Server | None = None  # kept: a server that nobody holds stops
+    address = metrics = ""
     try:
-        server, address = open_admin(
-            told.settings.admin_listen, checkup, [grpc.method_handlers_generic_handler(CHANNELZ, methods)]
-        )
-    except CannotAdministerError as error:
+        if settings.admin_listen:
+            server, address = open_admin(settings.admin_listen, checkup, handlers)
+        if settings.metrics_listen:
+            metrics, _ = serve_metrics(settings.metrics_listen, registry_of(told.room / METRICS, whole))
+    except (CannotAdministerError, CannotMeasureError) as error:
         supervisor.send(Failed(str(error)))
         return
-    supervisor.send(Ready(address))
-    try:
+    supervisor.send(Ready(address, metrics))
+    with suppress(EOFError, OSError):  # the supervisor is gone
         while True:
-            message = supervisor.recv()
-            if isinstance(message, State):
-                _tell(checkup, message)
-    except (EOFError, OSError):
-        server.stop(0).wait()
+            whole.state = supervisor.recv()
+            _tell(checkup, whole.state)
+    if server is not None:
+        server.stop(0)
+    os._exit(0)  # whoever still asks is not waited for
 
 
 def _tell(checkup: health.HealthServicer, state: State) -> None:
-    is_serving = state.serving > 0 and not state.stopping
+    is_serving = bool(state.serving) and not state.stopping
     answer = health_pb2.HealthCheckResponse
     for name in ("", CHECKS, KNOWLEDGE):
         checkup.set(name, answer.SERVING if is_serving else answer.NOT_SERVING)

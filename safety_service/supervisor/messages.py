@@ -12,6 +12,8 @@ from safety_service.knowledge.read import Problem
 from safety_service.server.reload import Files
 from safety_service.server.settings import Settings
 
+METRICS = "metrics"  # the folder, in the supervisor's, that the workers count in
+
 # --- to a worker -------------------------------------------------------------------------------------------------
 
 
@@ -53,9 +55,10 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """It answers calls at `address`."""
+    """It answers calls at `address`, and Prometheus at `metrics`."""
 
     address: str
+    metrics: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,11 @@ class Administer:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How the whole is: how many workers answer, and whether it is stopping."""
+    """How the whole is: the process of each worker that answers, by number; what has happened so far."""
 
-    serving: int
-    stopping: bool
+    serving: tuple[tuple[int, int], ...] = ()
+    stopping: bool = False
+    deaths: int = 0
+    replaced: int = 0
+    reloads: int = 0
+    reloads_refused: int = 0

@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -33,6 +33,7 @@ from safety_service.server.reload import Files, Watch, check_signature, copy_fil
 from safety_service.server.serve import QUIET_SECONDS, CannotServeError
 from safety_service.server.settings import Settings
 from safety_service.supervisor.messages import (
+    METRICS,
     Administer,
     Commit,
     Discard,
@@ -79,6 +80,7 @@ class Child:
     answer: Prepared | Refused | None = None  # to the last Prepare
     failure: Refused | Failed | None = None  # why it could not serve
     address: str = ""
+    metrics: str = ""
 
     def say(self, message: object) -> None:
         """A child that is gone is noticed elsewhere."""
@@ -132,6 +134,8 @@ def _reserved(listen: str) -> Iterator[str]:
     if not colon or listen.startswith("unix:"):
         raise CannotServeError(f"cannot serve on {listen}: several workers need HOST:PORT")
     try:
+        if int(port) >= 1 << 16:
+            raise ValueError("no such port")
         family, kind, protocol, _, where = socket.getaddrinfo(
             host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
@@ -163,7 +167,7 @@ class Supervisor:
         self.to_replace: deque[tuple[Place, str]] = deque()
         self.admin: Child | None = None
         self.admin_place = Place(-1, -1)
-        self.told = State(0, False)
+        self.state = self.told = State()
         # How long a worker that was told to end may take.
         self.drain_seconds = settings.drain_seconds + QUIET_SECONDS + settings.grace_seconds + END_SECONDS
 
@@ -200,7 +204,8 @@ class Supervisor:
             self.files = self._copy()
         except OSError as error:
             raise KnowledgeError([unreadable(error)]) from None
-        if self.settings.admin_listen:
+        (self.room / METRICS).mkdir()
+        if self._administers():
             self.admin = admin = self._admin()
             self._until(lambda: admin.phase is Phase.SERVING or _ended(admin))
             if admin.phase is not Phase.SERVING and not self._stopping():
@@ -219,6 +224,7 @@ class Supervisor:
                 "supervising",
                 address=self.settings.listen,
                 admin="" if self.admin is None else self.admin.address,
+                metrics="" if self.admin is None else self.admin.metrics,
                 version=__version__,
                 workers=[each.process.pid for each in workers],
                 cores=[each.core for each in self.places],
@@ -256,6 +262,12 @@ class Supervisor:
         child = _child(_WORKER, place.number)
         child.say(Serve(self.settings, self.files, place.number, place.core, self.room))
         return child
+
+    def _administers(self) -> bool:
+        return bool(self.settings.admin_listen or self.settings.metrics_listen)
+
+    def _count(self, what: str) -> None:
+        self.state = replace(self.state, **{what: getattr(self.state, what) + 1})
 
     def _admin(self) -> Child:
         child = _child(_ADMIN, -1)
@@ -307,11 +319,12 @@ class Supervisor:
         if self.admin is not None and _ended(self.admin):
             self._died(self.admin_place, self.admin, now)
             self.admin = None
-        if self.settings.admin_listen and self.admin is None and now >= self.admin_place.due:
+        if self._administers() and self.admin is None and now >= self.admin_place.due:
             self.admin = self._admin()
-            self.told = State(0, False)
+            self.told = State()
 
     def _died(self, place: Place, child: Child, now: float) -> None:
+        self._count("deaths")
         steady = now - child.began > STEADY_SECONDS
         place.pause = FIRST_PAUSE_SECONDS if steady or not place.pause else min(place.pause * 2, LONGEST_PAUSE_SECONDS)
         place.due = now + place.pause
@@ -333,8 +346,8 @@ class Supervisor:
             child.line.close()
             return
         match message:
-            case Ready(address):
-                child.address = address
+            case Ready(address, metrics):
+                child.address, child.metrics = address, metrics
                 if child.phase is Phase.STARTING:
                     child.phase, child.kill_at = Phase.SERVING, float("inf")
             case Prepared():
@@ -347,11 +360,12 @@ class Supervisor:
                 self.to_replace.extend((each, reason) for each in self.places if each.worker is child)
 
     def _tell_state(self, stopping: bool = False) -> None:
-        serving = sum(each.worker is not None and each.worker.phase is Phase.SERVING for each in self.places)
-        state = State(serving, stopping or self.told.stopping)
-        if self.admin is not None and state != self.told and self.admin.phase is Phase.SERVING:
-            self.admin.say(state)
-            self.told = state
+        workers = [each.worker for each in self.places if each.worker is not None]
+        serving = tuple((each.number, each.process.pid) for each in workers if each.phase is Phase.SERVING)
+        self.state = replace(self.state, serving=serving, stopping=stopping or self.state.stopping)
+        if self.admin is not None and self.state != self.told and self.admin.phase is Phase.SERVING:
+            self.admin.say(self.state)
+            self.told = self.state
 
     # --- replacing workers ---------------------------------------------------------------------------------------
 
@@ -369,6 +383,7 @@ class Supervisor:
                 self.log.error("replacing_failed", worker=place.number, reason=_why(newcomer))
             return
         old, place.worker, self.newcomer = place.worker, newcomer, None
+        self._count("replaced")
         self.log.info("replacing", worker=place.number, pid=newcomer.process.pid, reason=reason)
         if old is not None:
             old.phase = Phase.LEAVING
@@ -400,10 +415,10 @@ class Supervisor:
         try:
             copied = self._copy()
         except KnowledgeError as error:
-            log_refused(self.log, error.problems)
+            self._refuse(error.problems)
             return
         except OSError as error:
-            log_refused(self.log, [unreadable(error)])
+            self._refuse([unreadable(error)])
             return
         workers = [each for each in self._held() if each is not None and each.phase is Phase.SERVING]
         workers += self.leaving  # they answer until their last connection has gone
@@ -416,8 +431,7 @@ class Supervisor:
             for each in workers:
                 each.say(Discard())
             self._remove_copy(copied)
-            problems = list(refused[0].problems) if refused else [Problem("", 1, "no worker could read the files")]
-            log_refused(self.log, problems)
+            self._refuse(list(refused[0].problems) if refused else [Problem("", 1, "no worker could read the files")])
             return
         for each in workers:
             if each.answer is None:
@@ -426,7 +440,12 @@ class Supervisor:
                 each.say(Commit())
         old, self.files = self.files, copied
         self._remove_copy(old)
+        self._count("reloads")
         self.log.info("reloaded_all", workers=len(workers))
+
+    def _refuse(self, problems: list[Problem]) -> None:
+        self._count("reloads_refused")
+        log_refused(self.log, problems)
 
     def _held(self) -> list[Child | None]:
         return [each.worker for each in self.places]

@@ -19,10 +19,12 @@ from safety_service.knowledge.read import KnowledgeError
 from safety_service.server.access_log import open_log
 from safety_service.server.admin import open_admin
 from safety_service.server.in_use import Standing
+from safety_service.server.metrics import gather_in
 from safety_service.server.reload import Files, forget, log_reloaded, unreadable
 from safety_service.server.serve import LOOK_SECONDS, CannotServeError, Serving, start
 from safety_service.server.settings import Settings
 from safety_service.supervisor.messages import (
+    METRICS,
     Commit,
     Discard,
     Failed,
@@ -54,6 +56,8 @@ def main() -> None:
     assert isinstance(told, Serve)
     os.sched_setaffinity(0, {told.core})  # before there is a thread
     settings = told.settings
+    if settings.metrics_listen:
+        gather_in(told.room / METRICS)
     log = open_log(settings.log_level, settings.log_format, worker=told.number)
     try:
         knowledge = load_knowledge(told.files.knowledge, told.files.policy, told.files.site_codes)

@@ -149,6 +149,44 @@ def test_a_server_stopped_as_soon_as_it_serves_ends_in_order(
         assert [json.loads(line)["event"] for line in process.stdout or ()][-2:] == ["draining", "stopped"]
 
 
+def test_a_server_reads_changed_files_on_sighup_and_by_itself(
+    server_process: ServerProcess, request_sent: CheckPrescriptionRequest, tmp_path: Path
+) -> None:
+    policy = tmp_path / "site.yaml"
+
+    def write(version: str) -> None:
+        (tmp_path / "new").write_text(f'extends: default\nid: our-site\ntitle: Ours\nversion: "{version}"\n')
+        (tmp_path / "new").replace(policy)
+
+    write("1")
+    flags = ("--policy-file", str(policy), "--watch-seconds", "0.1", "--admin-listen", "127.0.0.1:0")
+    with server_process(*flags) as (process, address), grpc.insecure_channel(address) as channel:
+        stub = MedicationSafetyServiceStub(channel)
+        with grpc.insecure_channel(read_until(process, "admin")["address"]) as admin:
+            health: Any = health_pb2_grpc.HealthStub(admin)
+            told = health.Check(health_pb2.HealthCheckRequest(), timeout=30)
+        assert told.status == health_pb2.HealthCheckResponse.SERVING
+        assert stub.CheckPrescription(request_sent, timeout=30).decision.policy.version == "1"
+        write("2")
+        read_until(process, "reloaded")
+        assert stub.CheckPrescription(request_sent, timeout=30).decision.policy.version == "2"
+        process.send_signal(signal.SIGHUP)
+        read_until(process, "reloaded")
+        policy.write_text("extends: [")
+        assert read_until(process, "reload_refused")["file"] == "site.yaml"
+        assert stub.CheckPrescription(request_sent, timeout=30).decision.policy.version == "2"
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def read_until(process: subprocess.Popen[str], event: str) -> dict[str, Any]:
+    for line in process.stdout or ():
+        said: dict[str, Any] = json.loads(line)
+        if said["event"] == event:
+            return said
+    raise AssertionError(f"no {event}")
+
+
 def test_a_second_signal_ends_at_once(server_process: ServerProcess) -> None:
     with server_process("--drain-seconds", "600") as (process, address), grpc.insecure_channel(address) as channel:
         health: Any = health_pb2_grpc.HealthStub(channel)

@@ -252,6 +252,45 @@ def test_too_many_waiting_calls_are_turned_away_with_a_time_to_retry(
         assert codes == ["OK"] * 3 + ["RESOURCE_EXHAUSTED"] * 3
 
 
+def test_a_single_check_is_answered_while_large_batches_run(
+    knowledge: Knowledge, refused: Refused, request_sent: CheckPrescriptionRequest
+) -> None:
+    """With one thread for either: batches have their own, and are turned away by their own measure."""
+    go_on = threading.Event()
+    begun = threading.Event()
+
+    def engine(knowledge: Knowledge, request: CheckRequest, key: bytes) -> Decision:
+        if request.prescription.days_supply == 5:
+            begun.set()
+            assert go_on.wait(SOON)
+        return check(knowledge, request, key)
+
+    in_batch = CheckPrescriptionRequest()
+    in_batch.CopyFrom(request_sent)
+    in_batch.prescription.days_supply = 5
+    batch = BatchCheckPrescriptionsRequest(items=[in_batch] * 20)
+    log = open_log("info", "json", io.StringIO())
+    settings = Settings(listen="127.0.0.1:0", threads=1, batch_threads=1, max_waiting_batches=1)
+    server = start(settings, knowledge, log, engine)
+    with grpc.insecure_channel(server.address) as channel:
+        stub = MedicationSafetyServiceStub(channel)
+        batches = [stub.BatchCheckPrescriptions.future(batch, timeout=SOON)]
+        assert begun.wait(SOON)
+        batches += [stub.BatchCheckPrescriptions.future(batch, timeout=SOON) for _ in range(4)]
+        eventually(lambda: server.gate.batch_pool._work_queue.qsize() == 4)
+
+        assert stub.CheckPrescription(request_sent, timeout=SOON).decision.alerts
+        assert not any(each.done() for each in batches)
+
+        go_on.set()
+        codes = sorted(each.code().name for each in batches)
+        refusal = refused(next(each for each in batches if each.code() is not grpc.StatusCode.OK).result)
+    server.server.stop(None).wait()
+    assert codes == ["OK"] * 3 + ["RESOURCE_EXHAUSTED"] * 2
+    assert refusal.reason == "OVERLOADED"
+    assert refusal.detail(error_details_pb2.RetryInfo).retry_delay.ToMilliseconds() > 0
+
+
 # --- stopping ----------------------------------------------------------------------------------------------------
 
 

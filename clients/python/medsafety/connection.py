@@ -18,8 +18,13 @@ STREAM_SECONDS: Final = 600.0
 # every language: clients/retry-policy.json.
 SERVICE_CONFIG: Final[dict[str, Any]] = json.loads(files("medsafety").joinpath("retry-policy.json").read_bytes())
 
+# A connection that a dying server let down is tried again as soon as the call is; gRPC alone would wait for a second,
+# in which every retry fails.
 CHANNEL_OPTIONS: Final[tuple[tuple[str, str | int], ...]] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5000),
     ("grpc.enable_retries", 1),
+    ("grpc.per_rpc_retry_buffer_size", MAX_MESSAGE_BYTES + 64 * 1024),  # else a large batch is sent only once
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
 )
