@@ -23,12 +23,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from medsafety.errors import error_of_status
+from safety_service.decisions.index import IndexUnavailableError, opened
+from safety_service.decisions.log import DecisionLog
+from safety_service.decisions.records import Answered
+from safety_service.decisions.summary import Asked, Summary, summarize
 from safety_service.demo import ARTICLE_CASE, article_case
 from safety_service.engine.check import check
 from safety_service.gateway.caller import Callers
 from safety_service.gateway.cards import Shown, answer
-from safety_service.gateway.check_door import answer_request, read_request
-from safety_service.gateway.checked_orders import Desk, Engine, check_orders
+from safety_service.gateway.check_door import answer_request, problem_of, read_request
+from safety_service.gateway.checked_orders import CheckedOrder, Desk, Engine, check_orders
 from safety_service.gateway.clients import Client
 from safety_service.gateway.discovery import HOOKS, SERVICE_ID, discovery
 from safety_service.gateway.feedback import FeedbackSink, InMemory, read_feedback
@@ -42,6 +47,7 @@ from safety_service.gateway.hook_request import ORDER_SELECT, HookRequest, is_se
 from safety_service.gateway.openapi import openapi
 from safety_service.gateway.outside import Reader
 from safety_service.gateway.page_routes import page_routes
+from safety_service.gateway.pages import HEADERS as PAGE_HEADERS
 from safety_service.gateway.pages import Pages
 from safety_service.gateway.problems import FHIR_JSON, ProblemError, refused
 from safety_service.knowledge.knowledge import Knowledge
@@ -49,6 +55,7 @@ from safety_service.server import handlers, limits
 from safety_service.server.access_log import Log, log_fault
 from safety_service.server.encode import uuid4_bytes
 from safety_service.server.encode_fast import FastEncoder
+from safety_service.server.errors import RefusedError
 from safety_service.server.handlers import Fault
 
 JSON = "application/json"
@@ -80,6 +87,8 @@ class Gateway:
     page: bool = True  # whether the page at /, and the check behind it, are served
     callers: Callers | None = None  # who verifies tokens; None: everybody may call
     fetcher: Fetcher | None = None  # how FHIR servers are asked; None: they are not
+    decisions: DecisionLog | None = None  # where each decision is recorded; None: nowhere
+    index: str = ""  # where sums of alerts are read from; "": there are none
 
     @property
     def desk(self) -> Desk:
@@ -106,7 +115,30 @@ class Gateway:
             lambda fault: log_fault(self.log, fault),
             self.now_ns,
             self.random,
+            self.decisions,
         )
+
+    def keep(self, caller: str) -> Callable[[CheckedOrder, bytes], bool]:
+        """Records an order of this caller with its decision id; False where it could not.
+
+        Raises ProblemError 503 where nothing may be answered that is not on record.
+        """
+        decisions = self.decisions
+        report = partial(log_fault, self.log)
+        desk = handlers.Desk(
+            self.knowledge, self.engine, lambda *_: b"", self.fingerprint_key, report, self.now_ns, self.random
+        )
+
+        def keep(order: CheckedOrder, decision_id: bytes) -> bool:
+            if decisions is None or order.decided is None:
+                return True
+            answered = Answered(order.decided.decision, decision_id, self.now_ns(), 0)
+            try:
+                return handlers.kept(desk, decisions, order.decided.request, answered, caller, order.decided.sent)
+            except RefusedError as error:
+                raise problem_of(error_of_status(error.status)) from None
+
+        return keep
 
 
 def application(gateway: Gateway) -> Starlette:
@@ -118,8 +150,9 @@ def application(gateway: Gateway) -> Starlette:
         gateway.knowledge,
         gateway.base,
         ARTICLE_CASE.read_text(),
-        lambda: answer_request(desk, article_case()),
+        lambda: answer_request(replace(desk, decisions=None), article_case()),
         gateway.page,
+        bool(gateway.index and gateway.page),
     )
     routes = [
         Route("/cds-services", closed(_Discovery()), methods=["GET"], name="discovery"),
@@ -130,6 +163,8 @@ def application(gateway: Gateway) -> Starlette:
         Route("/healthz", guard(_Document({"status": "ok"})), methods=["GET"], name="health"),
     ]
     routes += [Route(path, guard(each), methods=["GET"]) for path, each in page_routes(pages)]
+    if pages.has_summary:
+        routes.append(Route("/summary", guard(_Summary(gateway, pages)), methods=["GET"], name="summary"))
     if gateway.page:
         routes.append(Route("/check", guard(_Check(gateway, desk, pages)), methods=["POST"], name="check"))
     cors = Middleware(
@@ -145,6 +180,8 @@ def application(gateway: Gateway) -> Starlette:
         yield
         for each in gateway.readers():
             await each.close()
+        if gateway.decisions is not None:
+            gateway.decisions.close()
 
     return Starlette(routes=routes, middleware=[cors], exception_handlers={HTTPException: _not_ours}, lifespan=lifespan)
 
@@ -182,15 +219,25 @@ class _Service:
             asked = queries(call.patient_id, call.prefetch)
             told = await fetch_missing(fetcher, call.fhir_server, allowed, call.authorization, asked, notes)
             call = replace(call, prefetch={**call.prefetch, **told})
-        return Response(orjson.dumps(hook_answer(self.gateway, call, notes)), media_type=JSON)
+        answer = hook_answer(self.gateway, call, notes, _caller(request))
+        return Response(orjson.dumps(answer), media_type=JSON)
 
 
-def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes) -> dict[str, Any]:
-    """The cards of a call; `notes` has what could not be fetched for it."""
+def _caller(request: Request) -> str:
+    """Who asks, by the issuer of its token; "" where none is asked for."""
+    client: Client | None = getattr(request.state, "client", None)
+    return "" if client is None else client.iss
+
+
+def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes, caller: str = "") -> dict[str, Any]:
+    """The cards of a call; `notes` has what could not be fetched for it. Raises ProblemError, see `Gateway.keep`."""
     pool = Pool()
     fetched = read_prefetch(call.prefetch, pool, notes)
     orders = check_orders(gateway.desk, call, _selector(call), fetched, pool, notes)
-    return answer(gateway.shown, [(each, uuid4_bytes(gateway.random(16))) for each in orders])
+    identified = [(each, uuid4_bytes(gateway.random(16))) for each in orders]
+    keep = gateway.keep(caller)
+    kept = [keep(*each) for each in identified]
+    return answer(gateway.shown, identified, not_logged=[not each for each in kept])
 
 
 def _selector(call: HookRequest) -> Callable[[Any], bool]:
@@ -224,8 +271,32 @@ class _FhirCheck:
 
     async def __call__(self, request: Request) -> Response:
         sent = read_parameters(await read_json(request, self.gateway.read_seconds))
-        answered = answer_fhir(self.gateway.desk, sent, self.gateway.random, self.gateway.now_ns())
+        gateway = self.gateway
+        keep = gateway.keep(_caller(request))
+        answered = answer_fhir(gateway.desk, sent, gateway.random, gateway.now_ns(), keep)
         return Response(orjson.dumps(answered), media_type=FHIR_JSON, headers={"Cache-Control": "no-store"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Summary:
+    """The page of sums."""
+
+    gateway: Gateway
+    pages: Pages
+
+    async def __call__(self, request: Request) -> Response:
+        asked = Asked(*[request.query_params.get(name, "")[:100] for name in ("from", "to", "rule", "site")])
+        found = await asyncio.to_thread(self._found, asked)
+        status = 200 if found is not None else 503
+        headers = {**PAGE_HEADERS, "Cache-Control": "no-store"}
+        return Response(self.pages.summary(found, asked), status, headers, "text/html; charset=utf-8")
+
+    def _found(self, asked: Asked) -> Summary | None:
+        try:
+            with opened(self.gateway.index, to_write=False) as database:
+                return summarize(database, asked)
+        except IndexUnavailableError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +308,7 @@ class _Feedback:
         items = read_feedback(await read_json(request, self.gateway.read_seconds))
         received = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
-            await asyncio.to_thread(self.gateway.feedback.take, SERVICE_ID, received, items)
+            await asyncio.to_thread(self.gateway.feedback.take, SERVICE_ID, received, items, _caller(request))
         except OSError:
             raise refused(503, "transient", "the feedback could not be kept: send it again") from None
         return Response(b"{}", media_type=JSON)
