@@ -92,7 +92,9 @@ def test_the_index_follows_and_may_go_at_any_time(log: DecisionLog, decide: Deci
             each.unlink()
         decide()
         wait_for(address)
-        second = subprocess.run([each for each in command if each != "--follow"], capture_output=True, text=True, check=False)
+        second = subprocess.run(
+            [each for each in command if each != "--follow"], capture_output=True, text=True, check=False
+        )
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
