@@ -201,7 +201,7 @@ def prune(
         removed = remove_older(_folder(settings), day * 1_000_000_000, time.time_ns())
     except (OSError, BrokenLedgerError) as error:
         _fail(str(error))
-    typer.echo(f"{len(removed)} files with {sum(each.records for each in removed)} records removed")
+    typer.echo(f"{len(removed)} files removed, {sum(each.bytes for each in removed):,} bytes")
 
 
 @decisions_app.command()

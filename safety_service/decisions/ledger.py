@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     what: str
     segment: str
     hash: str
-    records: int
+    frames: int
     bytes: int
     torn: int
     at: int

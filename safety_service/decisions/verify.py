@@ -60,8 +60,8 @@ def _segment(path: Path, entry: Entry | None, final: dict[str, str], found: Veri
     found.open += writing
     if state.fault:
         found.faults.append(f"{path.name}: {state.fault}")
-    elif entry is not None and (state.hash.hex(), state.frames) != (entry.hash, entry.records):
-        lost = entry.records - state.frames
+    elif entry is not None and (state.hash.hex(), state.frames) != (entry.hash, entry.frames):
+        lost = entry.frames - state.frames
         what = f"{lost} records at its end are missing" if lost > 0 else "it is not what was sealed"
         found.faults.append(f"{path.name}: {what}")
     elif state.torn and not writing:

@@ -23,11 +23,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from medsafety.errors import error_of_status
+from safety_service.decisions.index import IndexUnavailableError, opened
+from safety_service.decisions.log import DecisionLog
+from safety_service.decisions.records import Answered
+from safety_service.decisions.summary import Asked, Summary, summarize
 from safety_service.demo import ARTICLE_CASE, article_case
 from safety_service.engine.check import check
 from safety_service.gateway.caller import Callers
 from safety_service.gateway.cards import Shown, answer, fingerprints
-from safety_service.gateway.check_door import answer_request, read_request
+from safety_service.gateway.check_door import answer_request, problem_of, read_request
 from safety_service.gateway.checked_orders import CheckedOrder, Desk, Engine, check_orders
 from safety_service.gateway.clients import Client
 from safety_service.gateway.discovery import HOOKS, SERVICE_ID, discovery
@@ -44,6 +49,7 @@ from safety_service.gateway.openapi import openapi
 from safety_service.gateway.outside import Reader
 from safety_service.gateway.overridden import Overridden
 from safety_service.gateway.page_routes import page_routes
+from safety_service.gateway.pages import HEADERS as PAGE_HEADERS
 from safety_service.gateway.pages import Pages
 from safety_service.gateway.problems import FHIR_JSON, ProblemError, refused
 from safety_service.gateway.rate import Rates
@@ -52,6 +58,7 @@ from safety_service.server import handlers, limits
 from safety_service.server.access_log import Log, log_fault
 from safety_service.server.encode import uuid4_bytes
 from safety_service.server.encode_fast import FastEncoder
+from safety_service.server.errors import RefusedError
 from safety_service.server.handlers import Fault
 
 JSON = "application/json"
@@ -85,6 +92,8 @@ class Gateway:
     overridden: Overridden = field(default_factory=Overridden)
     callers: Callers | None = None  # who verifies tokens; None: everybody may call
     fetcher: Fetcher | None = None  # how FHIR servers are asked; None: they are not
+    decisions: DecisionLog | None = None  # where each decision is recorded; None: nowhere
+    index: str = ""  # where sums of alerts are read from; "": there are none
 
     @property
     def desk(self) -> Desk:
@@ -107,7 +116,30 @@ class Gateway:
             lambda fault: log_fault(self.log, fault),
             self.now_ns,
             self.random,
+            self.decisions,
         )
+
+    def keep(self, caller: str) -> Callable[[CheckedOrder, bytes], bool]:
+        """Records an order of this caller with its decision id; False where it could not.
+
+        Raises ProblemError 503 where nothing may be answered that is not on record.
+        """
+        decisions = self.decisions
+        report = partial(log_fault, self.log)
+        desk = handlers.Desk(
+            self.knowledge, self.engine, lambda *_: b"", self.fingerprint_key, report, self.now_ns, self.random
+        )
+
+        def keep(order: CheckedOrder, decision_id: bytes) -> bool:
+            if decisions is None or order.decided is None:
+                return True
+            answered = Answered(order.decided.decision, decision_id, self.now_ns(), 0)
+            try:
+                return handlers.kept(desk, decisions, order.decided.request, answered, caller, order.decided.sent)
+            except RefusedError as error:
+                raise problem_of(error_of_status(error.status)) from None
+
+        return keep
 
 
 def application(gateway: Gateway) -> Starlette:
@@ -119,8 +151,9 @@ def application(gateway: Gateway) -> Starlette:
         gateway.knowledge,
         gateway.base,
         ARTICLE_CASE.read_text(),
-        lambda: answer_request(desk, article_case()),
+        lambda: answer_request(replace(desk, decisions=None), article_case()),
         gateway.page,
+        bool(gateway.index and gateway.page),
     )
     routes = [
         Route("/cds-services", closed(_Discovery()), methods=["GET"], name="discovery"),
@@ -131,6 +164,8 @@ def application(gateway: Gateway) -> Starlette:
         Route("/healthz", guard(_Document({"status": "ok"}), limited=False), methods=["GET"], name="health"),
     ]
     routes += [Route(path, guard(each), methods=["GET"]) for path, each in page_routes(pages)]
+    if pages.has_summary:
+        routes.append(Route("/summary", guard(_Summary(gateway, pages)), methods=["GET"], name="summary"))
     if gateway.page:
         routes.append(Route("/check", guard(_Check(gateway, desk, pages)), methods=["POST"], name="check"))
     cors = Middleware(
@@ -146,6 +181,8 @@ def application(gateway: Gateway) -> Starlette:
         yield
         for each in gateway.readers():
             await each.close()
+        if gateway.decisions is not None:
+            gateway.decisions.close()
 
     return Starlette(routes=routes, middleware=[cors], exception_handlers={HTTPException: _not_ours}, lifespan=lifespan)
 
@@ -187,7 +224,10 @@ class _Service:
 
 
 def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes, client: str = "") -> dict[str, Any]:
-    """The cards of a call; `notes` has what could not be fetched for it, `client` is who calls."""
+    """The cards of a call; `notes` has what could not be fetched for it, `client` is who calls.
+
+    Raises ProblemError, see `Gateway.keep`.
+    """
     pool = Pool()
     fetched = read_prefetch(call.prefetch, pool, notes)
     lost: list[CheckedOrder] = []
@@ -198,8 +238,11 @@ def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes, client: str =
     who = client, call.patient_id
     before = gateway.overridden.before(who)
     orders = check_orders(gateway.desk, call, _selector(call), fetched, pool, notes, before)
+    identified = [(each, uuid4_bytes(gateway.random(16))) for each in (*orders, *lost)]
+    keep = gateway.keep(client)
+    kept = [keep(*each) for each in identified]
     shown = Shown(gateway.knowledge, gateway.base, call.hook in WRITING)
-    answered = answer(shown, [(each, uuid4_bytes(gateway.random(16))) for each in (*orders, *lost)])
+    answered = answer(shown, identified, not_logged=[not each for each in kept])
     gateway.overridden.shown(who, fingerprints(answered))
     return answered
 
@@ -235,8 +278,32 @@ class _FhirCheck:
 
     async def __call__(self, request: Request) -> Response:
         sent = read_parameters(await read_json(request, self.gateway.read_seconds))
-        answered = answer_fhir(self.gateway.desk, sent, self.gateway.random, self.gateway.now_ns())
+        gateway = self.gateway
+        keep = gateway.keep(_name(_client(request)))
+        answered = answer_fhir(gateway.desk, sent, gateway.random, gateway.now_ns(), keep)
         return Response(orjson.dumps(answered), media_type=FHIR_JSON, headers={"Cache-Control": "no-store"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Summary:
+    """The page of sums."""
+
+    gateway: Gateway
+    pages: Pages
+
+    async def __call__(self, request: Request) -> Response:
+        asked = Asked(*[request.query_params.get(name, "")[:100] for name in ("from", "to", "rule", "site")])
+        found = await asyncio.to_thread(self._found, asked)
+        status = 200 if found is not None else 503
+        headers = {**PAGE_HEADERS, "Cache-Control": "no-store"}
+        return Response(self.pages.summary(found, asked), status, headers, "text/html; charset=utf-8")
+
+    def _found(self, asked: Asked) -> Summary | None:
+        try:
+            with opened(self.gateway.index, to_write=False) as database:
+                return summarize(database, asked)
+        except IndexUnavailableError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +315,7 @@ class _Feedback:
         items = read_feedback(await read_json(request, self.gateway.read_seconds))
         received = datetime.now(UTC).isoformat(timespec="milliseconds")
         try:
-            await asyncio.to_thread(self.gateway.feedback.take, SERVICE_ID, received, items)
+            await asyncio.to_thread(self.gateway.feedback.take, SERVICE_ID, received, items, _name(_client(request)))
         except OSError:
             raise refused(503, "transient", "the feedback could not be kept: send it again") from None
         self.gateway.overridden.told(_name(_client(request)), items, self.gateway.today())

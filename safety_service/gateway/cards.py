@@ -70,11 +70,13 @@ class Shown:
     changes: bool = True
 
 
-def answer(shown: Shown, orders: Sequence[tuple[CheckedOrder, bytes]]) -> Object:
-    """The body of an answer; with each order the 16 bytes of its decision id."""
+def answer(
+    shown: Shown, orders: Sequence[tuple[CheckedOrder, bytes]], not_logged: Sequence[bool] | None = None
+) -> Object:
+    """The body of an answer; with each order the 16 bytes of its decision id, and whether it could not be recorded."""
     cards = []
     decisions = []
-    for order, decision_id in orders:
+    for (order, decision_id), unkept in zip(orders, not_logged or [False] * len(orders), strict=True):
         cards += cards_of(shown, order, decision_id)
         if order.decision is not None:
             decisions.append(
@@ -82,7 +84,7 @@ def answer(shown: Shown, orders: Sequence[tuple[CheckedOrder, bytes]]) -> Object
                     "order": order.reference,
                     "decisionId": encode.uuid_text(decision_id),
                     **decision_json(order.decision),
-                    **kept(said=list(order.said)),
+                    **kept(said=list(order.said), notLogged=unkept or None),
                 }
             )
     body: Object = {"cards": cards}

@@ -16,6 +16,7 @@ _STATUS = {
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.FAILED_PRECONDITION: 409,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 413,
+    grpc.StatusCode.UNAVAILABLE: 503,
 }
 
 
@@ -50,5 +51,7 @@ def problem_of(error: MedsafetyError) -> ProblemError:
     status = _STATUS.get(error.code, 500)
     if status == 500:
         return refused(500, "exception", error.message)
+    if status == 503:
+        return refused(503, "transient", error.message, headers={"Retry-After": "1"})
     issues: list[tuple[str, str, str]] = [("value", each.reason, each.field) for each in error.violations]
     return ProblemError(status, issues or [("processing", error.message, "")])

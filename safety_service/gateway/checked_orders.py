@@ -53,6 +53,15 @@ class Sent(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """What the engine was asked and answered, for the record; `sent` is the same request in bytes."""
+
+    request: CheckRequest
+    decision: Decision
+    sent: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedOrder:
     """An order with its decision, or with the reason why there is none. `said` explains how the order was read.
 
@@ -64,6 +73,7 @@ class CheckedOrder:
     said: tuple[str, ...] = ()
     why_not: str = ""
     unread: bool = False
+    decided: Decided | None = None
 
     @property
     def reference(self) -> str:
@@ -158,12 +168,14 @@ def _check_order(
         path, reason = error.violations[0]
         return CheckedOrder(draft, None, said, f"{path}: {reason}")
     unused = (*notes.unused, *person.notes.unused, *request.not_processed)
-    decision = desk.engine(desk.knowledge, replace(request, not_processed=unused), desk.fingerprint_key)
+    request = replace(request, not_processed=unused)
+    decision = desk.engine(desk.knowledge, request, desk.fingerprint_key)
+    decided = Decided(request, decision, sent.SerializeToString(deterministic=True))
     placed = [
         NotProcessed(_placed(each.path, draft, person.conditions, medications), each.reason)
         for each in decision.not_processed
     ]
-    return CheckedOrder(draft, decision._replace(not_processed=tuple(dict.fromkeys(placed))), said)
+    return CheckedOrder(draft, decision._replace(not_processed=tuple(dict.fromkeys(placed))), said, decided=decided)
 
 
 def _leave_out(target: patient_pb2.MedicationRecordList, places: list[str], order_id: str) -> None:

@@ -13,6 +13,9 @@ from typing import Any, Protocol
 
 import orjson
 
+from safety_service.decisions import records
+from safety_service.decisions.log import DecisionLog
+from safety_service.decisions.segment import CannotWriteError
 from safety_service.gateway.fhir.shapes import Json, Resource
 from safety_service.gateway.problems import ProblemError, refused
 
@@ -55,7 +58,7 @@ class Feedback:
 class FeedbackSink(Protocol):
     """Where feedback goes. All of a call is taken or none: `take` raises OSError when it could not be kept."""
 
-    def take(self, service: str, received_at: str, items: Sequence[Feedback]) -> None: ...
+    def take(self, service: str, received_at: str, items: Sequence[Feedback], caller: str = "") -> None: ...
 
 
 class InMemory:
@@ -64,7 +67,7 @@ class InMemory:
     def __init__(self) -> None:
         self.items: deque[tuple[str, str, Feedback]] = deque(maxlen=_KEPT)
 
-    def take(self, service: str, received_at: str, items: Sequence[Feedback]) -> None:
+    def take(self, service: str, received_at: str, items: Sequence[Feedback], caller: str = "") -> None:
         self.items.extend((service, received_at, each) for each in items)
 
 
@@ -76,7 +79,7 @@ class JsonLines:
         self._file = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o600)
         self._one_at_a_time = threading.Lock()
 
-    def take(self, service: str, received_at: str, items: Sequence[Feedback]) -> None:
+    def take(self, service: str, received_at: str, items: Sequence[Feedback], caller: str = "") -> None:
         lines = b"".join(
             orjson.dumps({"service": service, "receivedAt": received_at, **each.as_json()}) + b"\n" for each in items
         )
@@ -89,6 +92,33 @@ class JsonLines:
             except OSError:
                 os.ftruncate(self._file, end)
                 raise
+
+
+@dataclass(frozen=True, slots=True)
+class OnRecord:
+    """With the decisions: a card goes by the id of its first alert, so that both are found together."""
+
+    decisions: DecisionLog
+
+    def take(self, service: str, received_at: str, items: Sequence[Feedback], caller: str = "") -> None:
+        try:
+            self.decisions.take([_record(each) for each in items], caller)
+        except CannotWriteError as error:
+            raise OSError(str(error)) from None
+
+
+def _record(feedback: Feedback) -> records.Feedback:
+    reason = feedback.reason or {}
+    return records.Feedback(
+        alert_id=feedback.card.lower(),
+        outcome="accepted" if feedback.outcome == "accepted" else "overridden",
+        system=reason.get("system", ""),
+        code=reason.get("code", ""),
+        display=reason.get("display", ""),
+        comment=feedback.comment,
+        at=feedback.at,
+        accepted_suggestions=feedback.accepted_suggestions,
+    )
 
 
 def read_feedback(body: Json) -> tuple[Feedback, ...]:

@@ -156,15 +156,27 @@ def _own_name(member: str) -> str:
     return f"{FACTS}{member.removeprefix(PATIENT)}"
 
 
-def answer_fhir(desk: Desk, sent: FhirRequest, random: Callable[[int], bytes], now_ns: int) -> Resource:
-    """A Bundle with the issues and the guidance of each order."""
+def answer_fhir(
+    desk: Desk,
+    sent: FhirRequest,
+    random: Callable[[int], bytes],
+    now_ns: int,
+    keep: Callable[[CheckedOrder, bytes], bool] = lambda order, decision_id: True,
+) -> Resource:
+    """A Bundle with the issues and the guidance of each order.
+
+    `keep` records an order with its decision id; where it could not and may answer nevertheless, the Bundle is tagged.
+    """
     pool, notes = Pool(), Notes()
     fetched = read_prefetch(sent.prefetch, pool, notes)
     orders = check_orders(desk, sent, lambda draft: True, fetched, pool, notes)
-    bundles = [_of_order(desk.knowledge, each, sent.patient_id, uuid4_bytes(random(16)), now_ns) for each in orders]
+    identified = [(each, uuid4_bytes(random(16))) for each in orders]
+    logged = [keep(*each) for each in identified]
+    bundles = [_of_order(desk.knowledge, each, sent.patient_id, its_id, now_ns) for each, its_id in identified]
     if not bundles:
         raise refused(400, "value", "none is an order: all are mistakes, or say what not to give", "parameter")
-    return {**bundles[0], "entry": [entry for each in bundles for entry in each["entry"]]}
+    whole = {**bundles[0], "entry": [entry for each in bundles for entry in each["entry"]]}
+    return whole if all(logged) else {**whole, "meta": {"tag": [{"system": EXTENSION, "code": "not-logged"}]}}
 
 
 def _of_order(

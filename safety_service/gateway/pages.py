@@ -20,6 +20,7 @@ from markupsafe import Markup
 from medsafety import CheckPrescriptionResponse
 from medsafety.v1.common_pb2 import Severity
 from medsafety.v1.knowledge_pb2 import RuleKind
+from safety_service.decisions.summary import Asked, Summary
 from safety_service.gateway.answer_html import ANSWER_WORDS, answer_values
 from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.knowledge.schema import CareOption, Source
@@ -61,6 +62,7 @@ class Pages:
     example: str  # the request that the page begins with, as JSON
     example_answer: Callable[[], CheckPrescriptionResponse]
     has_check: bool = True  # whether prescriptions can be checked on it
+    has_summary: bool = False  # whether there are sums of alerts to show
 
     @cached_property
     def environment(self) -> Environment:
@@ -80,6 +82,7 @@ class Pages:
             "reviewed": self.knowledge.reviewed,
             "here": "",
             "has_check": self.has_check,
+            "has_summary": self.has_summary,
             "authority": lambda value: AUTHORITY_WORDS.get(value, value),
             "basis": lambda value: BASIS_WORDS.get(value, ""),
             "read_as": lambda value: READ_AS_WORDS.get(value, value),
@@ -134,6 +137,14 @@ class Pages:
             answer=Markup(self.answer(self.example_answer())),
             said="The article’s case",
         )
+
+    # --- what became of alerts ---------------------------------------------------------------------------------------
+
+    def summary(self, found: Summary | None, asked: Asked) -> str:
+        """How often rules fired and were overridden, by month and site; None: the sums cannot be read."""
+        rows = () if found is None else found.rows
+        groups = [(*key, list(held)) for key, held in groupby(rows, lambda each: (each.month, each.site))]
+        return self._page("summary.html", here="summary", found=found, groups=groups, asked=asked, rules=self._rules)
 
     # --- what alerts link to -----------------------------------------------------------------------------------------
 

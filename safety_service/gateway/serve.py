@@ -12,16 +12,18 @@ from typing import Any
 import uvicorn
 
 from safety_service import __version__
+from safety_service.decisions.log import CannotKeepError, DecisionLog
 from safety_service.gateway.app import Gateway, application
 from safety_service.gateway.caller import Callers, KeySets
 from safety_service.gateway.clients import Client, UnusableClientsError, read_clients
-from safety_service.gateway.feedback import FeedbackSink, InMemory, JsonLines
+from safety_service.gateway.feedback import FeedbackSink, InMemory, JsonLines, OnRecord
 from safety_service.gateway.fetch import Fetcher
 from safety_service.gateway.outside import Reader
 from safety_service.gateway.rate import Rates
 from safety_service.gateway.settings import GatewaySettings
 from safety_service.knowledge.load import RULES_DATA, load_knowledge
 from safety_service.server.access_log import Log, open_log
+from safety_service.server.keeping import decision_log, index_of
 from safety_service.server.serve import CannotServeError
 from safety_service.server.settings import Settings
 
@@ -63,6 +65,10 @@ def run(settings: GatewaySettings, shared: Settings) -> None:
         raise CannotServeError("--tls-client-authorities needs --tls-certificate")
     log = open_log(settings.log_level, settings.log_format)
     knowledge = load_knowledge(shared.knowledge_dir or RULES_DATA, shared.policy_file, shared.site_codes)
+    try:
+        decisions = decision_log(shared, knowledge)
+    except CannotKeepError as error:
+        raise CannotServeError(str(error)) from None
     host, _, port = settings.listen.rpartition(":")
     listening = _bind(host.strip("[]"), int(port))
     address = f"{host}:{listening.getsockname()[1]}"
@@ -72,7 +78,9 @@ def run(settings: GatewaySettings, shared: Settings) -> None:
         fingerprint_key=shared.key,
         base=base,
         log=log,
-        feedback=_sink(settings),
+        feedback=_sink(settings, decisions),
+        decisions=decisions,
+        index=index_of(shared),
         origins=tuple(each.strip() for each in settings.allow_origins.split(",") if each.strip()),
         max_concurrent=settings.max_concurrent,
         rates=Rates(settings.calls_per_second, settings.burst),
@@ -151,9 +159,11 @@ def _bind(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _sink(settings: GatewaySettings) -> FeedbackSink:
+def _sink(settings: GatewaySettings, decisions: DecisionLog | None) -> FeedbackSink:
     if settings.feedback_file is None:
-        return InMemory()
+        return InMemory() if decisions is None else OnRecord(decisions)
+    if decisions is not None:
+        raise CannotServeError("feedback goes to the decisions or to --feedback-file, not to both")
     try:
         return JsonLines(settings.feedback_file)
     except OSError as error:

@@ -34,7 +34,10 @@ class GatewaySettings(BaseSettings):
     ] = "*"
     feedback_file: Annotated[
         Path | None,
-        Field(description="File that feedback on cards is appended to, one JSON object a line. None: memory."),
+        Field(
+            description="File that feedback on cards is appended to, one JSON object a line. None: the "
+            "folder of the decisions where that is set, else memory."
+        ),
     ] = None
     clients_file: Annotated[
         Path | None,

@@ -81,6 +81,9 @@ def _prescription(sent: Prescription) -> prescription_pb2.Prescription:
         last_dose=_quantity(sent.last_dose),
         benefit_documented=_number(sent.benefit_documented),
         prescriber_id=sent.prescriber_id,
+        dosage_text=sent.dosage_text,
+        last_order=_number(sent.last_order),
+        tapering=_number(sent.tapering),
     )
 
 
@@ -121,6 +124,18 @@ def _patient(sent: Patient) -> patient_pb2.Patient:
         birth_date=_birth_date(sent.born_earliest, sent.born_latest),
         age_years=sent.age_years,
         sex=_number(sent.sex),
+        pregnant=_number(sent.pregnant),
+        lactating=_number(sent.lactating),
+        renal=patient_pb2.Renal(egfr=sent.renal.egfr, crcl=sent.renal.crcl, dialysis=_number(sent.renal.dialysis)),
+        allergies=patient_pb2.AllergyList(
+            items=[
+                patient_pb2.Allergy(id=each.id, substance=_medication(each.substance), status=_number(each.status))
+                for each in sent.allergies.items
+            ],
+            completeness=_number(sent.allergies.completeness),
+        ),
+        spasticity_needed_for_function=_number(sent.spasticity_needed_for_function),
+        cyp2c19_reduced=_number(sent.cyp2c19_reduced),
         hepatic=_hepatic(sent.hepatic),
         conditions=patient_pb2.ConditionList(
             items=map(_condition, sent.conditions.items), completeness=_number(sent.conditions.completeness)

@@ -118,7 +118,7 @@ def test_a_server_that_stops_seals_its_records(
         process.terminate()
         assert process.wait(30) == 0
     (entry,) = [orjson.loads(line) for line in (folder / "ledger.jsonl").read_bytes().splitlines()]
-    assert (entry["what"], entry["records"], entry["torn"]) == ("sealed", 3, 0)
+    assert (entry["what"], entry["frames"], entry["torn"]) == ("sealed", 3, 0)
 
 
 @pytest.mark.parametrize("required", ["refuse", "answer"])
