@@ -6,6 +6,8 @@ import gc
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -15,22 +17,12 @@ from safety_service.knowledge.load import RULES_DATA, load_knowledge, speaking_f
 from safety_service.knowledge.read import KnowledgeError, Problem
 from safety_service.knowledge.signature import SIGNATURE_FILE, KeyFileError, verify
 from safety_service.server.access_log import Log
-from safety_service.server.in_use import InUse
+from safety_service.server.in_use import Files, InUse
 from safety_service.server.settings import Settings
 
 MOST_PROBLEMS = 20  # told in the log; how many there are is told too
 
 Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Where the knowledge is read from. `key` is the public key that its folder must be signed with."""
-
-    knowledge: Path
-    policy: Path | None
-    site_codes: Path | None
-    key: Path | None
 
 
 def files_of(settings: Settings) -> Files:
@@ -41,13 +33,22 @@ def files_of(settings: Settings) -> Files:
 
 
 def read_files(files: Files) -> Knowledge:
-    """The knowledge in them, once its signature holds: from a copy, so that what is checked and digested is what is
-    used. Raises KnowledgeError, OSError.
-    """
+    """The knowledge in them, once its signature holds. Raises KnowledgeError, OSError."""
+    with copied(files) as copy:
+        return loaded(copy)
+
+
+@contextmanager
+def copied(files: Files) -> Iterator[Files]:
+    """A copy for as long as the block lasts, so that what is checked and digested is what is used. Raises OSError."""
     with tempfile.TemporaryDirectory(prefix="medsafety-") as folder:
-        copied = copy_files(files, Path(folder) / "files")
-        check_signature(copied)
-        return load_knowledge(copied.knowledge, copied.policy, copied.site_codes)
+        yield copy_files(files, Path(folder) / "files")
+
+
+def loaded(files: Files) -> Knowledge:
+    """The knowledge in files that stay as they are, once its signature holds. Raises KnowledgeError."""
+    check_signature(files)
+    return load_knowledge(files.knowledge, files.policy, files.site_codes)
 
 
 def check_signature(files: Files) -> None:
@@ -73,12 +74,12 @@ def copy_files(files: Files, to: Path) -> Files:
         signature = files.knowledge / SIGNATURE_FILE
         if signature.is_file():
             shutil.copyfile(signature, root / SIGNATURE_FILE)
-        copied = replace(files, knowledge=root)
-        if files.policy is not None:
-            copied = replace(copied, policy=_copied(files.policy, to / "policy"))
-        if files.site_codes is not None:
-            copied = replace(copied, site_codes=_copied(files.site_codes, to / "site-codes"))
-        return copied
+        return replace(
+            files,
+            knowledge=root,
+            policy=None if files.policy is None else _copied(files.policy, to / "policy"),
+            site_codes=None if files.site_codes is None else _copied(files.site_codes, to / "site-codes"),
+        )
     except OSError:
         shutil.rmtree(to, ignore_errors=True)
         raise
@@ -139,7 +140,8 @@ def stamp(files: Files) -> Stamp:
 def reload(in_use: InUse, files: Files, log: Log) -> bool:
     """Answer from what the files hold now; or log why not, and go on as before. Whether it was read."""
     try:
-        standing = in_use.made_ready(read_files(files))
+        with copied(files) as copy:
+            standing = in_use.made_ready(loaded(copy), copy)
     except KnowledgeError as error:
         log_refused(log, error.problems)
         return False

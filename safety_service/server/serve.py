@@ -274,6 +274,9 @@ def _is_safe(settings: Settings, log: Log) -> None:
         raise CannotServeError("--tls-certificate and --tls-key go together")
     if settings.client_authorities is not None and settings.tls_certificate is None:
         raise CannotServeError("--client-authorities needs --tls-certificate and --tls-key")
+    for name, listen in (("--admin-listen", settings.admin_listen), ("--metrics-listen", settings.metrics_listen)):
+        if listen and not is_local(listen) and not settings.allow_anonymous:
+            raise CannotServeError(f"{name} {listen} can be reached from elsewhere and asks nobody: --allow-anonymous")
     if is_local(settings.listen):
         return
     if settings.is_locked:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safety_service.knowledge.read import Problem
-from safety_service.server.reload import Files
+from safety_service.server.in_use import Files
 from safety_service.server.settings import Settings
 
 METRICS = "metrics"  # the folder, in the supervisor's, that the workers count in

@@ -29,7 +29,8 @@ from types import FrameType
 from safety_service import __version__
 from safety_service.knowledge.read import KnowledgeError, Problem
 from safety_service.server.access_log import Log, open_log
-from safety_service.server.reload import Files, Watch, check_signature, copy_files, files_of, log_refused, unreadable
+from safety_service.server.in_use import Files
+from safety_service.server.reload import Watch, check_signature, copy_files, files_of, log_refused, unreadable
 from safety_service.server.serve import QUIET_SECONDS, CannotServeError
 from safety_service.server.settings import Settings
 from safety_service.supervisor.messages import (

@@ -18,9 +18,9 @@ from safety_service.knowledge.load import load_knowledge
 from safety_service.knowledge.read import KnowledgeError
 from safety_service.server.access_log import open_log
 from safety_service.server.admin import open_admin
-from safety_service.server.in_use import Standing
+from safety_service.server.in_use import Files, Standing
 from safety_service.server.metrics import gather_in
-from safety_service.server.reload import Files, forget, log_reloaded, unreadable
+from safety_service.server.reload import forget, log_reloaded, unreadable
 from safety_service.server.serve import LOOK_SECONDS, CannotServeError, Serving, start
 from safety_service.server.settings import Settings
 from safety_service.supervisor.messages import (
@@ -60,6 +60,14 @@ def main() -> None:
         gather_in(told.room / METRICS)
     log = open_log(settings.log_level, settings.log_format, worker=told.number)
     try:
+        # From here on the files are those of the supervisor's copy, for the archive of decisions too.
+        settings = settings.model_copy(
+            update={
+                "knowledge_dir": told.files.knowledge,
+                "policy_file": told.files.policy,
+                "site_codes": told.files.site_codes,
+            }
+        )
         knowledge = load_knowledge(told.files.knowledge, told.files.policy, told.files.site_codes)
         serving = start(settings, knowledge, log, shared=True)
     except KnowledgeError as error:
@@ -131,11 +139,11 @@ class _Waiting:
     def _prepare(self, files: Files) -> Prepared | Refused:
         try:
             knowledge = load_knowledge(files.knowledge, files.policy, files.site_codes)
+            self.ready = self.serving.gate.in_use.made_ready(knowledge, files)
         except KnowledgeError as error:
             return Refused(tuple(error.problems))
         except OSError as error:
             return Refused((unreadable(error),))
-        self.ready = self.serving.gate.in_use.made_ready(knowledge)
         return Prepared()
 
 

@@ -42,7 +42,7 @@ def measure(rounds: int, calls: int) -> Measured:
         guarded = stack.enter_context(running([*start, "--clients-file", str(clients)]))
         answer = folder / "answer.json"
         answer.write_bytes(_ask(gateway, body))
-        echo = stack.enter_context(running(["tests.bench.echo_http", str(answer)]))
+        echo = stack.enter_context(running([str(Path(__file__).with_name("echo_http.py")), str(answer)]))
         spent: dict[str, list[float]] = {"cards": [], "echo": [], "token": []}
         for _ in range(rounds):
             spent["cards"].append(_cpu(gateway, body, calls))

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from safety_service.cli import app
 from safety_service.knowledge.load import RULES_DATA, digest_of
 from safety_service.knowledge.read import KnowledgeError
-from safety_service.server.reload import Files, read_files
+from safety_service.server.in_use import Files
+from safety_service.server.reload import read_files
 
 OPENSSL = shutil.which("openssl")
 

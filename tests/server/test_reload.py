@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from medsafety import MedsafetyClient
+from safety_service.decisions.archive import archived_knowledge
 from safety_service.demo import article_case
 from safety_service.knowledge.load import RULES_DATA
 from safety_service.server.access_log import Log, open_log
-from safety_service.server.reload import Files, Watch, read_files, reload
+from safety_service.server.in_use import Files
+from safety_service.server.reload import Watch, read_files, reload
 from safety_service.server.serve import start
 from safety_service.server.settings import Settings
 
@@ -105,6 +107,29 @@ def test_knowledge_that_was_cut_off_at_the_end_of_a_rule_is_warned_of(
     assert lost["rules_and_lines"][0].startswith("pathway.")
 
 
+def test_decisions_can_be_replayed_whatever_becomes_of_the_files(files: Files, log: Log, tmp_path: Path) -> None:
+    """What was taken up is archived as it was read."""
+    assert files.policy is not None
+    settings = Settings(
+        listen="127.0.0.1:0",
+        decisions_dir=tmp_path / "decisions",
+        knowledge_dir=files.knowledge,
+        policy_file=files.policy,
+    )
+    server = start(settings, read_files(files), log)
+    files.policy.write_text(POLICY.format(version="2"))
+    (files.knowledge / "severity.yaml").write_text((files.knowledge / "severity.yaml").read_text() + "# changed\n")
+    assert reload(server.gate.in_use, files, log)
+    files.policy.write_text("extends: [")
+    (files.knowledge / "severity.yaml").write_text("")
+    with MedsafetyClient(server.address, timeout=30) as client:
+        decision = client.check(article_case()).decision
+    server.drain()
+
+    archived = archived_knowledge(tmp_path / "decisions", decision.knowledge.digest, decision.policy.digest)
+    assert archived.policy.version == "2"
+
+
 def test_no_call_sees_half_of_two(files: Files, log: Log) -> None:
     """Rule file and policy change together, many times, under calls: an answer has both of one or both of the other."""
     assert files.policy is not None
@@ -113,7 +138,7 @@ def test_no_call_sees_half_of_two(files: Files, log: Log) -> None:
     rules = files.knowledge / "rules" / "hepatic.yaml"
     rules.write_text(rules.read_text() + "# changed\n")
     files.policy.write_text(POLICY.format(version="2"))
-    both = [in_use.now, in_use.made_ready(read_files(files))]
+    both = [in_use.now, in_use.made_ready(read_files(files), files)]
     pairs = {(each.knowledge.digest, each.knowledge.policy_digest) for each in both}
     seen: set[tuple[str, str]] = set()
     listed: set[tuple[str, str]] = set()
