@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from enum import IntEnum
 from fractions import Fraction
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, is_not
 from typing import Any, NamedTuple, TypeVar
 
 from safety_service import domain
@@ -45,11 +46,10 @@ def _reader(record: type) -> Callable[[Any], Document]:
     values = attrgetter(*names)
 
     def read(held: Any) -> Document:
-        return {
-            name: value
-            for name, value, default in zip(names, values(held), defaults, strict=True)
-            if value is not default  # by identity, for speed: a value that only equals its default is kept too
-        }
+        told = values(held)
+        # By identity, for speed: a value that only equals its default is kept too.
+        kept = list(map(is_not, told, defaults))
+        return dict(zip(compress(names, kept), compress(told, kept), strict=True))
 
     return read
 
