@@ -45,8 +45,9 @@ class Outcomes:
     def __init__(self, knowledge: Knowledge) -> None:
         self.knowledge = knowledge
         # By identity is safe: the knowledge keeps these very checks as long as it is kept itself.
-        self._ready = {id(each): _hashed(_check(each)) for each in _ready_checks(knowledge)}
+        self._ready = {id(each): _told(each) for each in _ready_checks(knowledge)}
         self._words: dict[int, tuple[AlertWords, bytes]] = {}
+        self._options: dict[int, tuple[tuple[str, ...], str]] = {}
 
     def of(self, decision: Decision, swapped: Mapping[str, str]) -> Outcome:
         """The outcome; `swapped` says what stands for each id of the request."""
@@ -55,7 +56,7 @@ class Outcomes:
         for at, ready in enumerate(hashes):
             if ready is None:
                 each = decision.checks[at]
-                hashes[at] = _hashed(_check(each))
+                hashes[at] = _told(each)
                 if each.status in _OPEN:
                     open_checks.append(
                         [each.rule_id, each.rule_version, each.subject, [need.fact for need in each.missing]]
@@ -102,9 +103,18 @@ class Outcomes:
         for alert in decision.alerts:
             hashes.append(self._of_words(alert.words))
             _own(alert, swapped, said)
-        hashes += [_hashed(_check(each)) for each in decision.suppressed]
+            said.append(self._of_options(alert.care_option_ids))
+        hashes += [_told(each) for each in decision.suppressed]
         hashes.append("\0".join(said).encode())
         return hashlib.blake2b(b"".join(hashes), digest_size=_DIGEST_BYTES).hexdigest()
+
+    def _of_options(self, options: tuple[str, ...]) -> str:
+        kept = self._options.get(id(options))
+        if kept is None or kept[0] is not options:
+            if len(self._options) >= _KEPT:
+                self._options.clear()
+            kept = self._options[id(options)] = (options, " ".join(options))
+        return kept[1]
 
     def _of_words(self, words: AlertWords) -> bytes:
         kept = self._words.get(id(words))
@@ -116,6 +126,7 @@ class Outcomes:
 
 
 _SHOWN = {(a, b): f"alert {a:d}{b:d}" for a in (False, True) for b in (False, True)}
+_NUMBERS = [str(each) for each in range(16)]
 _ROLES = {each.value: f"role {each.value}" for each in Role}
 _OPEN = (CheckStatus.NOT_EVALUATED, CheckStatus.ERROR)
 
@@ -129,7 +140,7 @@ def _comparable(words: AlertWords) -> AlertWords:
 
 def _own(alert: Alert, swapped: Mapping[str, str], said: list[str]) -> None:
     """What is of this patient and order alone; the facts without their evidence are part of the words."""
-    words, _, facts, missing, implicated, options, step, interruptive, overridden = alert
+    words, _, facts, missing, implicated, _, step, interruptive, overridden = alert
     get = swapped.get
     said.append(_SHOWN[interruptive, overridden is not None])
     said.append(str(step))
@@ -140,7 +151,6 @@ def _own(alert: Alert, swapped: Mapping[str, str], said: list[str]) -> None:
     for role, reference, _ in implicated:
         said.append(_ROLES[role._value_])
         said.append(get(reference, reference))
-    said += options
 
 
 def _resolved(each: ResolvedMedication, swapped: Mapping[str, str]) -> list[str]:
@@ -149,10 +159,12 @@ def _resolved(each: ResolvedMedication, swapped: Mapping[str, str]) -> list[str]
     return [swapped.get(reference, reference), matched, each.matched_on, each.form, *each.lines]
 
 
-def _check(check: Check) -> tuple[Any, ...]:
-    needs = _needs(check.missing)
-    rule = (check.rule_id, check.rule_version, check.subject)
-    return (*rule, check.status._value_, check.reason, needs, check.severity._value_)
+def _told(check: Check) -> bytes:
+    rule_id, version, subject, status, reason, missing, severity = check
+    said = [rule_id, str(version), subject, _NUMBERS[status._value_], reason, _NUMBERS[severity._value_]]
+    for need in missing:
+        said += (need.fact, need.path)
+    return hashlib.blake2b("\0".join(said).encode(), digest_size=_DIGEST_BYTES).digest()
 
 
 def _needs(missing: tuple[Missing, ...]) -> list[tuple[str, str]]:
