@@ -65,9 +65,12 @@ def pin_load() -> bool:
 @contextmanager
 def running(arguments: list[str]) -> Iterator[Server]:
     """A server (`python -m ...`) for as long as the block lasts, on its own core. Raises LoadError."""
+    module, *flags = arguments
+    # Ours by their files: an installed package (textstat) brings a `tests` of its own, which would hide them.
+    named = [module.replace(".", "/") + ".py"] if module.startswith("tests.") else ["-m", module]
     with tempfile.NamedTemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, *named, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
         )
         try:
             if LOAD_CORE in os.sched_getaffinity(0) and SERVER_CORE not in os.sched_getaffinity(0):
