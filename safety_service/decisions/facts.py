@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from enum import IntEnum
 from fractions import Fraction
-from operator import attrgetter
+from itertools import compress
+from operator import attrgetter, is_not
 from typing import Any, NamedTuple, TypeVar
 
 from safety_service import domain
@@ -45,11 +46,10 @@ def _reader(record: type) -> Callable[[Any], Document]:
     values = attrgetter(*names)
 
     def read(held: Any) -> Document:
-        return {
-            name: value
-            for name, value, default in zip(names, values(held), defaults, strict=True)
-            if value is not default  # by identity, for speed: a value that only equals its default is kept too
-        }
+        told = values(held)
+        # By identity, for speed: a value that only equals its default is kept too.
+        kept = list(map(is_not, told, defaults))
+        return dict(zip(compress(names, kept), compress(told, kept), strict=True))
 
     return read
 
@@ -121,9 +121,8 @@ class _Writing:
 
     def _taken(self, kept: Document) -> Document:
         """What an order and a record have in common."""
-        medication, whole = text_free(self.knowledge.names, kept["medication"])
+        _, whole, kept["medication"] = text_free(self.knowledge.names, kept["medication"])
         self.whole &= whole
-        kept["medication"] = _medication(medication)
         if "id" in kept:
             kept["id"] = self.ids[kept["id"]]
         if "frequency" in kept:
@@ -143,9 +142,9 @@ class _Writing:
         if "codings" in kept:
             codes = condition_codes(condition.codings)
             first = condition.codings[0].code
-            if first != codes[0].code:
-                self.ids.setdefault(first, codes[0].code)  # as evidence a condition goes by its first code
-            kept["codings"] = [[each.system, each.code] for each in codes]
+            if first != codes[0][1]:
+                self.ids.setdefault(first, codes[0][1])  # as evidence a condition goes by its first code
+            kept["codings"] = codes
         return kept
 
     def patient(self, patient: Patient) -> Document:
@@ -180,9 +179,8 @@ class _Writing:
 
     def allergy(self, allergy: domain.Allergy) -> Document:
         kept = _allergy(allergy)
-        medication, whole = text_free(self.knowledge.names, allergy.substance)
+        _, whole, kept["substance"] = text_free(self.knowledge.names, allergy.substance)
         self.whole &= whole
-        kept["substance"] = _medication(medication)
         if "id" in kept:
             kept["id"] = self.ids[kept["id"]]
         return kept
@@ -206,15 +204,6 @@ class _Writing:
         if "labs" in kept:
             kept["labs"] = _listed(hepatic.labs, _lab_result)
         return kept
-
-
-def _medication(medication: domain.Medication) -> Document:
-    kept: Document = {}
-    if medication.codings:
-        kept["codings"] = [[each.system, each.code, each.display] for each in medication.codings]
-    if medication.text:
-        kept["text"] = medication.text
-    return kept
 
 
 def _lab_result(result: domain.LabResult) -> Document:

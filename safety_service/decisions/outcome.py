@@ -10,7 +10,17 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from safety_service.domain import Alert, AlertWords, Check, CheckStatus, Decision, Missing, ResolvedMedication, RuleKind
+from safety_service.domain import (
+    Alert,
+    AlertWords,
+    Check,
+    CheckStatus,
+    Decision,
+    Missing,
+    ResolvedMedication,
+    Role,
+    RuleKind,
+)
 from safety_service.knowledge.knowledge import Knowledge, Program
 
 _KEPT = 4096  # of each; the knowledge has fewer
@@ -35,59 +45,76 @@ class Outcomes:
     def __init__(self, knowledge: Knowledge) -> None:
         self.knowledge = knowledge
         # By identity is safe: the knowledge keeps these very checks as long as it is kept itself.
-        self._ready = {id(each): _hashed(_check(each)) for each in _ready_checks(knowledge)}
+        self._ready = {id(each): _told(each) for each in _ready_checks(knowledge)}
         self._words: dict[int, tuple[AlertWords, bytes]] = {}
+        self._options: dict[int, tuple[tuple[str, ...], str]] = {}
 
     def of(self, decision: Decision, swapped: Mapping[str, str]) -> Outcome:
         """The outcome; `swapped` says what stands for each id of the request."""
-        alerts = decision.alerts
+        hashes = list(map(self._ready.get, map(id, decision.checks)))
+        open_checks = []
+        for at, ready in enumerate(hashes):
+            if ready is None:
+                each = decision.checks[at]
+                hashes[at] = _told(each)
+                if each.status in _OPEN:
+                    open_checks.append(
+                        [each.rule_id, each.rule_version, each.subject, [need.fact for need in each.missing]]
+                    )
+        # `_name_` and `_value_` of an enum are plain attributes; `name` and `value` take six times as long.
         return Outcome(
-            decision.overall.name,
-            decision.highest_severity.name,
+            decision.overall._name_,
+            decision.highest_severity._name_,
             decision.complete,
             [
                 [
-                    each.words.rule_id,
-                    each.words.rule_version,
-                    each.words.severity.name,
-                    each.words.subject,
-                    each.fingerprint,
-                    each.interruptive,
-                    each.overridden_before is not None,
+                    words.rule_id,
+                    words.rule_version,
+                    words.severity._name_,
+                    words.subject,
+                    fingerprint,
+                    interruptive,
+                    overridden is not None,
                 ]
-                for each in alerts
+                for words, fingerprint, _, _, _, _, _, interruptive, overridden in decision.alerts
             ],
-            [[each.rule_id, each.rule_version, each.severity.name, each.subject] for each in decision.suppressed],
-            [
-                [each.rule_id, each.rule_version, each.subject, [need.fact for need in each.missing]]
-                for each in decision.checks
-                if each.status in _OPEN
-            ],
-            self.digest(decision, swapped),
+            [[each.rule_id, each.rule_version, each.severity._name_, each.subject] for each in decision.suppressed],
+            open_checks,
+            self._digest(decision, swapped, hashes),  # type: ignore[arg-type]
         )
 
-    def digest(self, decision: Decision, swapped: Mapping[str, str]) -> str:
-        """Over all that can be compared, as hexadecimal digits."""
+    def _digest(self, decision: Decision, swapped: Mapping[str, str], hashes: list[bytes]) -> str:
+        """Over all that can be compared, as hexadecimal digits; `hashes` are those of the checks, and are added to."""
         order = decision.normalized_order
         pathway = decision.care_pathway
-        said = [
-            f"{decision.overall:d} {decision.highest_severity:d} {decision.complete:d} {decision.as_of}",
-            f"{[*order[:10]]} {order[11] or 0:d} {order[7]}",
-            f"{pathway.phase} {pathway.current_step} {pathway.note}",
-            f"{decision.care_option_ids} {decision.policy_id}",
-            *[each.path for each in decision.not_processed],
-        ]
+        numbers = (
+            decision.overall._value_,
+            decision.highest_severity._value_,
+            decision.complete,
+            decision.as_of,
+            *order[:11],
+            order.new_start._value_,
+            pathway.current_step,
+        )
+        said = [str(numbers), pathway.phase, pathway.note, decision.policy_id, *decision.care_option_ids]
+        said += [each.path for each in decision.not_processed]
         for resolved in decision.resolved_medications:
             said += _resolved(resolved, swapped)
-        hashes = []
         for alert in decision.alerts:
             hashes.append(self._of_words(alert.words))
-            said += _own(alert, swapped)
-        ready = self._ready.get
-        hashes += [ready(id(each)) or _hashed(_check(each)) for each in decision.checks]
-        hashes += [_hashed(_check(each)) for each in decision.suppressed]
+            _own(alert, swapped, said)
+            said.append(self._of_options(alert.care_option_ids))
+        hashes += [_told(each) for each in decision.suppressed]
         hashes.append("\0".join(said).encode())
         return hashlib.blake2b(b"".join(hashes), digest_size=_DIGEST_BYTES).hexdigest()
+
+    def _of_options(self, options: tuple[str, ...]) -> str:
+        kept = self._options.get(id(options))
+        if kept is None or kept[0] is not options:
+            if len(self._options) >= _KEPT:
+                self._options.clear()
+            kept = self._options[id(options)] = (options, " ".join(options))
+        return kept[1]
 
     def _of_words(self, words: AlertWords) -> bytes:
         kept = self._words.get(id(words))
@@ -98,6 +125,9 @@ class Outcomes:
         return kept[1]
 
 
+_SHOWN = {(a, b): f"alert {a:d}{b:d}" for a in (False, True) for b in (False, True)}
+_NUMBERS = [str(each) for each in range(16)]
+_ROLES = {each.value: f"role {each.value}" for each in Role}
 _OPEN = (CheckStatus.NOT_EVALUATED, CheckStatus.ERROR)
 
 
@@ -108,31 +138,33 @@ def _comparable(words: AlertWords) -> AlertWords:
     return words
 
 
-def _own(alert: Alert, swapped: Mapping[str, str]) -> list[str]:
+def _own(alert: Alert, swapped: Mapping[str, str], said: list[str]) -> None:
     """What is of this patient and order alone; the facts without their evidence are part of the words."""
+    words, _, facts, missing, implicated, _, step, interruptive, overridden = alert
     get = swapped.get
-    said = ["alert", f"{alert.pathway_step}{alert.interruptive:d}{alert.overridden_before is not None:d}"]
-    if alert.facts is not alert.words.facts:
-        said += [get(one, one) for each in alert.facts for one in each.evidence]
-    if alert.missing:
-        said.append(str(_needs(alert.missing)))
-    for role, reference, _ in alert.implicated:
-        said.append(f"{role:d}{get(reference, reference)}")
-    said += alert.care_option_ids
-    return said
+    said.append(_SHOWN[interruptive, overridden is not None])
+    said.append(str(step))
+    if facts is not words.facts:
+        said += [get(one, one) for each in facts for one in each.evidence]
+    if missing:
+        said.append(str(_needs(missing)))
+    for role, reference, _ in implicated:
+        said.append(_ROLES[role._value_])
+        said.append(get(reference, reference))
 
 
 def _resolved(each: ResolvedMedication, swapped: Mapping[str, str]) -> list[str]:
-    said = [swapped.get(each.reference, each.reference), f"{each.matched_by:d}{each.conflict != ''}", each.matched_on]
-    for name, strength, per in each.ingredients:
-        said += (name, str(strength), per)
-    return [*said, each.form, *each.lines]
+    matched = f"{each.matched_by._value_} {each.conflict != ''} {[*map(tuple, each.ingredients)]}"
+    reference = each.reference
+    return [swapped.get(reference, reference), matched, each.matched_on, each.form, *each.lines]
 
 
-def _check(check: Check) -> tuple[Any, ...]:
-    needs = _needs(check.missing)
-    rule = (check.rule_id, check.rule_version, check.subject)
-    return (*rule, check.status.value, check.reason, needs, check.severity.value)
+def _told(check: Check) -> bytes:
+    rule_id, version, subject, status, reason, missing, severity = check
+    said = [rule_id, str(version), subject, _NUMBERS[status._value_], reason, _NUMBERS[severity._value_]]
+    for need in missing:
+        said += (need.fact, need.path)
+    return hashlib.blake2b("\0".join(said).encode(), digest_size=_DIGEST_BYTES).digest()
 
 
 def _needs(missing: tuple[Missing, ...]) -> list[tuple[str, str]]:

@@ -184,10 +184,12 @@ class Writer:
     def _open(self, now_ns: int) -> None:
         began = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC)
         name = f"{began:%Y%m%dT%H%M%SZ}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+        # It gets its name when it is locked and opened: before, it could be taken for one that is finished.
         path = self._folder / name
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        unnamed = path.with_suffix(".new")
+        file = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX)
             opening: dict[str, object] = {"kind": "begin", "at": now_ns, "pid": os.getpid()}
             if self._before is not None:
                 opening["after"] = self._before
@@ -196,11 +198,13 @@ class Writer:
             written = MAGIC + _HEAD.pack(len(payload), hashed) + payload
             if os.write(file, written) != len(written):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            unnamed.rename(path)
             if self._sync:
                 os.fsync(file)
                 _sync_folder(self._folder)
         except OSError:
             os.close(file)
+            unnamed.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             raise
         self._file, self._path, self._day = file, path, now_ns // _NS_PER_DAY

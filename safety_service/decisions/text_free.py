@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from safety_service.domain import Coding, Medication
 from safety_service.engine.history import recognised
@@ -42,17 +42,24 @@ _PIECES = frozenset({"{tbl}", "{tablet}", "{cap}", "{capsule}", "{pill}", "{each
 
 
 class TextFree(NamedTuple):
-    """`whole`: the engine sees the same drug in it."""
+    """`document` is the medication ready for JSON, not to be changed. `whole`: the engine sees the same drug in it."""
 
     medication: Medication
     whole: bool
+    document: dict[str, Any]
 
 
 @lru_cache(maxsize=8192)
 def text_free(names: DrugNames, medication: Medication) -> TextFree:
     """The drug without unknown words; remembered, since the same few drugs are asked for again and again."""
     bare = Medication(tuple([_coding(names, each) for each in medication.codings]), known_words(names, medication.text))
-    return TextFree(bare, bare == medication or _seen(recognised(names, medication)) == _seen(recognised(names, bare)))
+    whole = bare == medication or _seen(recognised(names, medication)) == _seen(recognised(names, bare))
+    document: dict[str, Any] = {}
+    if bare.codings:
+        document["codings"] = [[each.system, each.code, each.display] for each in bare.codings]
+    if bare.text:
+        document["text"] = bare.text
+    return TextFree(bare, whole, document)
 
 
 def _seen(resolution: Resolution) -> tuple[object, ...]:
@@ -99,9 +106,13 @@ def _is_number(word: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def condition_codes(codings: tuple[Coding, ...]) -> tuple[Coding, ...]:
-    """The codes of a condition, without what they are called; what is not a code of a system read here is made up."""
-    return tuple([_condition_code(each) for each in codings])
+def condition_codes(codings: tuple[Coding, ...]) -> list[list[str]]:
+    """System and code of each coding of a condition, not to be changed, without what it is called.
+
+    What is not a code of a system that is read here is made up.
+    """
+    kept = [_condition_code(each) for each in codings]
+    return [[each.system, each.code] for each in kept]
 
 
 def _condition_code(coding: Coding) -> Coding:

@@ -65,13 +65,15 @@ def pin_load() -> bool:
 
 @contextmanager
 def running(arguments: list[str]) -> Iterator[Server]:
-    """A server for as long as the block lasts, on its own core: a module, or a file of ours, which a `tests` that some
-    package installs would hide. Raises LoadError.
-    """
-    command = arguments if arguments[0].endswith(".py") else ["-m", *arguments]
+    """A server for as long as the block lasts, on its own core: a module, or a file of ours. Raises LoadError."""
+    module, *flags = arguments
+    # Ours by their files: an installed package (textstat) brings a `tests` of its own, which would hide them.
+    named = [module.replace(".", "/") + ".py"] if module.startswith("tests.") else ["-m", module]
+    if module.endswith(".py"):
+        named = [module]
     with tempfile.NamedTemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, *named, *flags], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
         )
         try:
             if LOAD_CORE in os.sched_getaffinity(0) and SERVER_CORE not in os.sched_getaffinity(0):

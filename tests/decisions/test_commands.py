@@ -53,7 +53,6 @@ def test_from_a_decision_to_its_sums(
     assert line.split()[1:] == ["100.0", "0.0", "100.0", "0.0", "benefit", "1"]
     assert "No alert" in run("summary", "--rule", "none.such")
     assert len(told.strip()) == 32
-    assert "the same decision" in run("show", decision_id) + run("replay", decision_id)
     assert run("replay", "--today", decision_id).count("the same decision") == 2
     assert "no such decision" in run("show", str(UUID(int=99)), code=4)
     run("show", "not an id", code=2)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -250,3 +251,26 @@ def test_what_was_appended_survives_a_kill(tmp_path: Path) -> None:
     assert len(numbers) > max(told, default=199)
     assert not verify(tmp_path).faults
     assert len(seal_finished(tmp_path, NOW)) == 1
+
+
+def test_sealing_beside_a_writer_seals_only_what_is_finished(tmp_path: Path) -> None:
+    writing = writer(tmp_path, most_bytes=1)  # a segment for each record
+    ended = threading.Event()
+
+    def seal() -> None:
+        while not ended.is_set():
+            seal_finished(tmp_path, NOW)
+
+    sealing = threading.Thread(target=seal)
+    sealing.start()
+    try:
+        for number in range(150):
+            writing.append(record(number), NOW)
+    finally:
+        ended.set()
+        sealing.join()
+    writing.close()
+    seal_finished(tmp_path, NOW)
+
+    assert len(payloads(tmp_path)) == len(read_ledger(tmp_path)) == 150
+    assert verify(tmp_path).faults == []
