@@ -20,6 +20,14 @@ _START_SECONDS = 30
 _LOAD_SECONDS = 60
 _STOP_SECONDS = 15
 _TICKS = os.sysconf("SC_CLK_TCK")
+# As `python -m`, but with our `tests`: an installed package (textstat) brings one of its own, which would hide it.
+_OURS = f"""
+import runpy, sys, types
+tests = sys.modules["tests"] = types.ModuleType("tests")
+tests.__path__ = [{str(Path(__file__).parents[1])!r}]
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 _SERVING = re.compile(rb"^(?=.*serving).*?(127\.0\.0\.1:\d+)", re.MULTILINE)
 
 
@@ -50,6 +58,7 @@ class Load:
     calls: int
     connections: int = 4
     streams: int = 16
+    token: str = ""
     slack: int = 16  # a time and an id in the answer, not always as long
 
 
@@ -66,8 +75,9 @@ def pin_load() -> bool:
 def running(arguments: list[str]) -> Iterator[Server]:
     """A server (`python -m ...`) for as long as the block lasts, on its own core. Raises LoadError."""
     with tempfile.NamedTemporaryFile() as log:
+        command = ["-c", _OURS, *arguments] if arguments[0].startswith("tests.") else ["-m", *arguments]
         process = subprocess.Popen(
-            [sys.executable, "-m", *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
         )
         try:
             if LOAD_CORE in os.sched_getaffinity(0) and SERVER_CORE not in os.sched_getaffinity(0):
@@ -105,6 +115,8 @@ def cpu_of(server: Server, load: Load) -> float:
         body.flush()
         command = [h2load, "-t", "1", "-n", str(load.calls), "-c", str(load.connections), "-m", str(load.streams)]
         command += ["-d", body.name, "-H", "content-type: application/grpc", "-H", "te: trailers"]
+        if load.token:
+            command += ["-H", f"authorization: Bearer {load.token}"]
         before = server.cpu_seconds()
         done = subprocess.run(
             [*command, f"http://{server.address}/{load.method}"], capture_output=True, text=True, timeout=_LOAD_SECONDS
