@@ -27,7 +27,7 @@ PYTEST := $(BIN)/pytest -n auto --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export STRICT
 
-.PHONY: help setup demo serve check lint unit proto proto-check proto-baseline test knowledge test-long bench bench-audit lock clean
+.PHONY: help setup demo serve check lint unit proto proto-check proto-baseline test knowledge test-long bench bench-audit lock sbom clean
 .PHONY: clients node-stubs node-stubs-check
 
 help:  ## print this list
@@ -123,6 +123,16 @@ lock: .venv/.installed  ## rewrite requirements/*.lock from pyproject.toml; UPGR
 	$(UV_COMPILE) --extra spark --constraint requirements/dev.lock --output-file requirements/spark.lock
 	$(UV_COMPILE) --group bench --constraint requirements/dev.lock --output-file requirements/bench.lock
 	@! grep -n '://' requirements/*.lock || { echo "a lock names an address" >&2; exit 1; }
+
+SBOM := build/sbom
+
+sbom: .venv/.installed  ## CycloneDX lists of the packages that run the server and the gateway, from their locks
+	@mkdir -p $(SBOM)
+	@for lock in runtime gateway; do \
+		$(PY) -W ignore -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible --validate \
+			--output-file $(SBOM)/$$lock.cdx.json requirements/$$lock.lock; \
+		echo "$(SBOM)/$$lock.cdx.json"; \
+	done
 
 clean:  ## remove .venv, build/ and every cache
 	rm -rf .venv build dist $(NODE)/node_modules $(NODE)/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Final
 
 
-class Scope(Enum):
+class Scope(StrEnum):
     """The value is the word in a token's `scope` and in the file of callers."""
 
     CHECK = "check"

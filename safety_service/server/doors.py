@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _AUTHORIZATION: Final = "authorization"
 _LEAST_WAIT_MS: Final = 10
+_ANYBODY: Final = Anybody.MAY
 
 
 class Doors:
@@ -46,7 +47,7 @@ class Doors:
             caller = OPEN
         else:
             needed = METHODS.get(method)
-            if needed is Anybody.MAY:
+            if needed is _ANYBODY:
                 return OPEN
             caller = self._caller(credentials, context)
             if needed is None:

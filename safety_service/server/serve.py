@@ -249,7 +249,7 @@ def run(settings: Settings) -> None:
     admin: grpc.Server | None = None  # kept: a server that nobody holds stops
     try:
         if settings.admin_listen:
-            admin, address = open_admin(settings.admin_listen, serving.health)
+            admin, address = open_admin(settings.admin_listen, serving.health, (serving.gate.doors, serving.log))
             serving.log.info("admin", address=address)
         if serving.registry is not None:
             serving.log.info("metrics", address=serve_metrics(settings.metrics_listen, serving.registry)[0])
@@ -274,19 +274,20 @@ def _is_safe(settings: Settings, log: Log) -> None:
         raise CannotServeError("--tls-certificate and --tls-key go together")
     if settings.client_authorities is not None and settings.tls_certificate is None:
         raise CannotServeError("--client-authorities needs --tls-certificate and --tls-key")
-    for name, listen in (("--admin-listen", settings.admin_listen), ("--metrics-listen", settings.metrics_listen)):
-        if listen and not is_local(listen) and not settings.allow_anonymous:
-            raise CannotServeError(f"{name} {listen} can be reached from elsewhere and asks nobody: --allow-anonymous")
-    if is_local(settings.listen):
+    if settings.metrics_listen and not is_local(settings.metrics_listen) and not settings.allow_anonymous:
+        message = f"--metrics-listen {settings.metrics_listen} can be reached from elsewhere and asks nobody"
+        raise CannotServeError(f"{message}: --allow-anonymous")
+    elsewhere = [each for each in (settings.listen, settings.admin_listen) if each and not is_local(each)]
+    if not elsewhere:
         return
     if settings.is_locked:
-        if settings.tls_certificate is None:
+        if settings.tls_certificate is None or not is_local(settings.admin_listen or "unix:"):
             log.warning("tokens_in_clear", meaning="tokens and patients' data can be read on the way")
     elif settings.allow_anonymous:
         log.warning("no_authentication", meaning="everybody who reaches it may call")
     else:
         raise CannotServeError(
-            f"{settings.listen} can be reached from elsewhere, and nothing says who may call: set --callers-file, "
+            f"{elsewhere[0]} can be reached from elsewhere, and nothing says who may call: set --callers-file, "
             "--jwks-file or --client-authorities; or --allow-anonymous, if something before it asks who calls"
         )
 

@@ -19,7 +19,10 @@ import grpc
 from grpc_channelz.v1 import channelz_pb2
 from grpc_health.v1 import health, health_pb2
 
+from safety_service.access.caller import UnusableCredentialsError
+from safety_service.server.access_log import open_log
 from safety_service.server.admin import CHANNELZ, CannotAdministerError, open_admin
+from safety_service.server.doors import open_doors
 from safety_service.server.metrics import CannotMeasureError, serve_metrics
 from safety_service.server.transport import CHECKS, KNOWLEDGE
 from safety_service.supervisor.messages import METRICS, Administer, Failed, Ready, State
@@ -42,16 +45,16 @@ def main() -> None:
         name: grpc.unary_unary_rpc_method_handler(_forward(told.room, name)) for name in _METHODS
     }
     settings = told.settings
-    handlers = [grpc.method_handlers_generic_handler(CHANNELZ, methods)]
     whole = Whole()
     server: grpc.Server | None = None  # kept: a server that nobody holds stops
     address = metrics = ""
     try:
         if settings.admin_listen:
-            server, address = open_admin(settings.admin_listen, checkup, handlers)
+            log = open_log(settings.log_level, settings.log_format, worker="admin")
+            server, address = open_admin(settings.admin_listen, checkup, (open_doors(settings, log), log), methods)
         if settings.metrics_listen:
             metrics, _ = serve_metrics(settings.metrics_listen, registry_of(told.room / METRICS, whole))
-    except (CannotAdministerError, CannotMeasureError) as error:
+    except (CannotAdministerError, CannotMeasureError, UnusableCredentialsError) as error:
         supervisor.send(Failed(str(error)))
         return
     supervisor.send(Ready(address, metrics))

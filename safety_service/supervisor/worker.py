@@ -79,7 +79,7 @@ def main() -> None:
     del knowledge
     private = None
     if settings.admin_listen:
-        private, _ = open_admin(f"unix:{told.room}/worker-{told.number}-{os.getpid()}.sock", serving.health)
+        private, _ = open_admin(f"unix:{told.room}/worker-{told.number}-{os.getpid()}.sock", serving.health, None)
     forget()
     supervisor.send(Ready(serving.address))
     _serve(serving, supervisor, settings, asked)

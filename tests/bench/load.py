@@ -20,6 +20,14 @@ _START_SECONDS = 90
 _LOAD_SECONDS = 60
 _STOP_SECONDS = 15
 _TICKS = os.sysconf("SC_CLK_TCK")
+# As `python -m`, but with our `tests`: an installed package (textstat) brings one of its own, which would hide it.
+_OURS = f"""
+import runpy, sys, types
+tests = sys.modules["tests"] = types.ModuleType("tests")
+tests.__path__ = [{str(Path(__file__).parents[1])!r}]
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 _SERVING = re.compile(rb"^(?=.*serving).*?(127\.0\.0\.1:\d+)", re.MULTILINE)
 
 
@@ -50,6 +58,7 @@ class Load:
     calls: int
     connections: int = 4
     streams: int = 16
+    token: str = ""
     slack: int = 16  # a time and an id in the answer, not always as long
     headers: tuple[str, ...] = ()
 
@@ -67,8 +76,7 @@ def pin_load() -> bool:
 def running(arguments: list[str]) -> Iterator[Server]:
     """A server for as long as the block lasts, on its own core: a module, or a file of ours. Raises LoadError."""
     module, *flags = arguments
-    # Ours by their files: an installed package (textstat) brings a `tests` of its own, which would hide them.
-    named = [module.replace(".", "/") + ".py"] if module.startswith("tests.") else ["-m", module]
+    named = ["-c", _OURS, module] if module.startswith("tests.") else ["-m", module]
     if module.endswith(".py"):
         named = [module]
     with tempfile.NamedTemporaryFile() as log:
@@ -113,6 +121,8 @@ def cpu_of(server: Server, load: Load) -> float:
         command += ["-d", body.name, "-H", "content-type: application/grpc", "-H", "te: trailers"]
         for header in load.headers:
             command += ["-H", header]
+        if load.token:
+            command += ["-H", f"authorization: Bearer {load.token}"]
         before = server.cpu_seconds()
         done = subprocess.run(
             [*command, f"http://{server.address}/{load.method}"], capture_output=True, text=True, timeout=_LOAD_SECONDS

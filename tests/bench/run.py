@@ -23,7 +23,7 @@ sys.modules["tests"].__path__ = [str(Path(__file__).parents[1])]
 from safety_service.cases import read_cases
 from safety_service.knowledge.load import load_knowledge
 from safety_service.rules.meaning import Truth
-from tests.bench import against_cel, crosscutting, gateway, inside, many_rules, recorded, served, workers
+from tests.bench import against_cel, crosscutting, doors, gateway, inside, many_rules, recorded, served, workers
 from tests.bench.against_cel import AnswersDifferError
 from tests.bench.benchmark_set import fact_cases
 from tests.bench.figures import HEAD, Row, table
@@ -31,7 +31,7 @@ from tests.bench.load import LoadError, pin_load
 from tests.bench.served import Effort
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
-PARTS = ("rules", "many", "server", "around", "workers", "gateway", "record", "start")
+PARTS = ("rules", "many", "server", "around", "workers", "doors", "gateway", "record", "start")
 FULL = Effort(rounds=9, samples=10, calls=1000, batches=5, starts=7)
 QUICK = Effort(rounds=3, samples=4, calls=400, batches=2, starts=3)
 FULL_PASSES, QUICK_PASSES = 60, 10
@@ -113,6 +113,8 @@ def _measured(parts: list[str], quick: bool) -> Iterator[str]:
         rows += crosscutting.measure(knowledge, effort.rounds, effort.calls)
     if "workers" in parts:
         rows += workers.measure(effort.rounds)
+    if "doors" in parts:
+        rows += doors.measure(effort.rounds, effort.calls)
     if "gateway" in parts:
         hooks = gateway.measure(effort.rounds, effort.calls)
         rows += hooks.rows

@@ -22,6 +22,7 @@ from medsafety.v1.medication_safety_service_pb2 import (
     StreamCheckPrescriptionsResponse,
 )
 from safety_service import __version__
+from safety_service.access.callers_file import read_callers
 from safety_service.cli import app
 from safety_service.demo import ARTICLE_CASE
 from safety_service.knowledge.load import RULES_DATA
@@ -173,6 +174,56 @@ def test_a_certificate_authority_means_tls(fake: Fake, tmp_path: Path) -> None:
     result = run("check", "-", "--server", fake.target, "--ca", str(authority), "--timeout", "20", text=REQUEST)
     assert result.exit_code == 3  # the fake speaks no TLS
     assert fake.calls == []
+
+
+def test_a_token_is_read_from_its_file(fake: Fake, tmp_path: Path) -> None:
+    fake.answers["CheckPrescription"] = check
+    path = tmp_path / "token"
+    path.write_text("ward.secret\n")
+    result = run("check", "-", "--server", fake.target, "--token-file", str(path), text=REQUEST)
+    assert result.exit_code == 0
+    assert fake.shown == ["Bearer ward.secret"]
+
+
+def test_a_token_goes_to_no_other_machine_in_clear(tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    path.write_text("ward.secret")
+    result = run("check", "-", "--server", "safety.example.org:1", "--token-file", str(path), text=REQUEST)
+    assert result.exit_code == 2
+    assert "secret" not in result.output
+
+
+@pytest.mark.parametrize("one", ["--cert", "--key"])
+def test_a_certificate_comes_with_its_key(tmp_path: Path, one: str) -> None:
+    path = tmp_path / "file.pem"
+    path.write_text("x")
+    assert run("check", "-", "--server", "127.0.0.1:1", one, str(path), text=REQUEST).exit_code == 2
+
+
+def test_a_key_is_made_for_a_caller(tmp_path: Path) -> None:
+    result = run("caller-key", "ward-7", "--scopes", "check,feedback")
+    assert result.exit_code == 0
+    path = tmp_path / "callers.yaml"
+    path.write_text(f"callers:\n{result.stderr}")
+    known = read_callers(path).by_name["ward-7"]
+    assert {each.value for each in known.scopes} == {"check", "feedback"}
+    key = result.stdout.strip()
+    assert known.hashes[0].fits(key.encode())
+    assert key.partition(".")[2] not in result.stderr
+
+
+def test_a_chosen_secret_is_asked_for_and_not_shown(tmp_path: Path) -> None:
+    result = run("caller-key", "desk", "--chosen", text="a-long-secret\n")
+    assert result.exit_code == 0
+    assert "scrypt:" in result.stderr
+    assert "a-long-secret" not in result.stderr
+    assert result.stdout.strip() == "desk.a-long-secret"
+    assert run("caller-key", "desk", "--chosen", text="short\n").exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [("Ward",), ("ward", "--scopes", "everything"), ("ward", "--scopes", "")])
+def test_a_caller_that_could_not_be_used_is_refused(arguments: tuple[str, ...]) -> None:
+    assert run("caller-key", *arguments).exit_code == 2
 
 
 # --- check, in this process ---------------------------------------------------------------------------------

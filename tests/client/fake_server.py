@@ -51,11 +51,13 @@ class Fake:
     calls: list[str] = field(default_factory=list)
     seconds_left: list[float | None] = field(default_factory=list)
     asked: list[Message] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)  # the token of each call
     release: threading.Event = field(default_factory=threading.Event)  # for answers that wait; set at the end
 
     def answer(self, method: str, request: object, context: grpc.ServicerContext) -> object:
         self.calls.append(method)
         self.seconds_left.append(context.time_remaining())
+        self.shown += [str(value) for key, value in context.invocation_metadata() or () if key == "authorization"]
         if isinstance(request, Message):
             copy = type(request)()
             copy.CopyFrom(request)

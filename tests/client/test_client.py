@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -12,12 +14,15 @@ from google.rpc.status_pb2 import Status
 
 import medsafety
 from medsafety import (
+    AsyncMedsafetyClient,
     CheckPrescriptionRequest,
     CheckPrescriptionResponse,
     ItemError,
     MedsafetyClient,
     MedsafetyError,
     Violation,
+    tls_credentials,
+    token_file,
 )
 from medsafety.errors import error_of_status
 from medsafety.v1.care_pb2 import CareOption, PainPhase
@@ -430,6 +435,50 @@ def test_credentials_are_used(fake: Fake) -> None:
             assert client.check(request("r")).request_id == "r"
     finally:
         secure.stop(grace=None).wait()
+
+
+def test_a_token_goes_with_every_call(fake: Fake, tmp_path: Path) -> None:
+    fake.answers["CheckPrescription"] = echo
+    fake.answers["StreamCheckPrescriptions"] = lambda sent, context: iter(())
+    path = tmp_path / "token"
+    path.write_text("first\n")
+    with MedsafetyClient(fake.target, token=token_file(path)) as client:
+        client.check(request())
+        list(client.check_stream([]))
+        for content, seconds in (("", 10), ("second", 20)):  # empty: just being written
+            path.write_text(content)
+            os.utime(path, (seconds, seconds))
+            client.check(request())
+        path.unlink()
+        client.check(request())
+    with MedsafetyClient(fake.target, token="plain") as client:
+        client.check(request())
+    with MedsafetyClient(fake.target) as client:
+        client.check(request())
+
+    assert fake.shown == [f"Bearer {each}" for each in "first first first second second plain".split()]
+
+
+@pytest.mark.parametrize("target", ["safety.example.org:50551", "dns:///safety.example.org:50551", "10.0.0.1:1"])
+def test_a_token_goes_to_no_other_machine_in_clear(target: str) -> None:
+    for client in (MedsafetyClient, AsyncMedsafetyClient):
+        with pytest.raises(ValueError, match="by TLS only"):
+            client(target, token="secret")
+    MedsafetyClient(target, token="secret", credentials=grpc.ssl_channel_credentials()).close()
+
+
+@pytest.mark.parametrize("target", ["localhost:1", "127.0.0.1:1", "[::1]:1", "dns:///localhost:1", "unix:/x"])
+def test_to_this_machine_it_may(target: str) -> None:
+    MedsafetyClient(target, token="secret").close()
+
+
+def test_a_certificate_comes_with_its_key(tmp_path: Path) -> None:
+    path = tmp_path / "file.pem"
+    path.write_text("x")
+    with pytest.raises(ValueError, match="go together"):
+        tls_credentials(certificate=path)
+    with pytest.raises(OSError, match="missing"):
+        tls_credentials(ca=tmp_path / "missing")
 
 
 def test_a_closed_client_asks_no_more(fake: Fake) -> None:

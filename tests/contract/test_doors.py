@@ -29,6 +29,7 @@ from medsafety.v1.medication_safety_service_pb2_grpc import MedicationSafetyServ
 from safety_service.access.scopes import METHODS, Anybody, Scope
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.server.access_log import open_log
+from safety_service.server.admin import open_admin
 from safety_service.server.serve import CannotServeError, Serving, start
 from safety_service.server.settings import Settings
 from tests.access.shown import (
@@ -199,8 +200,9 @@ def test_every_method_refuses_a_caller_without_its_scope(channel: grpc.Channel, 
 
 
 def test_every_method_lets_in_whoever_has_its_scope(channel: grpc.Channel) -> None:
-    # An empty request may be refused, but by whoever reads it.
+    # An empty request may be refused, but by whoever reads it; feedback, where no decisions are kept.
     read = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
+    read.add(grpc.StatusCode.FAILED_PRECONDITION)
     for path, kind in reflected(channel).items():
         if path == "/grpc.health.v1.Health/List":  # not made by the package that serves it
             continue
@@ -223,6 +225,50 @@ def test_a_method_that_is_not_in_the_table_is_refused(
     refusal = refused(lambda: call(channel, path, (False, False), bearer(token())))
 
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
+
+
+@pytest.fixture(scope="module")
+def admin(locked: Serving) -> Iterator[grpc.Channel]:
+    """The port for operators, behind the same doors."""
+    server, address = open_admin("127.0.0.1:0", locked.health, (locked.gate.doors, locked.log))
+    with grpc.insecure_channel(address) as opened:
+        yield opened
+    server.stop(None).wait()
+
+
+def test_the_port_for_operators_is_behind_the_doors_too(admin: grpc.Channel, refused: Refused) -> None:
+    methods = reflected(admin)
+    assert sum("Channelz" in path for path in methods) >= 7
+
+    for path, kind in methods.items():
+        if METHODS[path] is Anybody.MAY:
+            call(admin, path, kind, ())
+            continue
+        assert METHODS[path] is Scope.ADMIN
+        for name, wrong in WRONG.items():
+            refusal = refused(partial(call, admin, path, kind, bearer(wrong())))
+            assert refusal.code is grpc.StatusCode.UNAUTHENTICATED, (path, name)
+        refusal = refused(partial(call, admin, path, kind, bearer(token(claims("check knowledge feedback")))))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
+
+
+def test_so_is_that_of_many_workers(
+    server_process: Callable[..., Any], ward_key: tuple[dict[str, Any], str], refused: Refused, tmp_path: Path
+) -> None:
+    operator, key = caller("operator", "admin")
+    flags = ["--workers", "1", "--admin-listen", f"unix:{tmp_path}/admin", "--callers-file"]
+    with (
+        server_process(*flags, str(callers_file(tmp_path, ward_key[0], operator))) as _,
+        grpc.insecure_channel(f"unix:{tmp_path}/admin") as opened,
+    ):
+        path = "/grpc.channelz.v1.Channelz/GetServers"
+        call(opened, path, (False, False), bearer(key))
+        for shown, code in (
+            (None, grpc.StatusCode.UNAUTHENTICATED),
+            ("operator.zzz", grpc.StatusCode.UNAUTHENTICATED),
+            (ward_key[1], grpc.StatusCode.PERMISSION_DENIED),
+        ):
+            assert refused(partial(call, opened, path, (False, False), bearer(shown))).code is code
 
 
 def test_health_asks_nobody(channel: grpc.Channel) -> None:
@@ -278,10 +324,13 @@ def test_two_tokens_are_no_token(channel: grpc.Channel, refused: Refused) -> Non
 # --- what the server does without -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"])
-def test_strangers_are_not_served_by_mistake(knowledge: Knowledge, listen: str) -> None:
+@pytest.mark.parametrize("port", ["listen", "admin_listen"])
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"])
+def test_strangers_are_not_served_by_mistake(knowledge: Knowledge, address: str, port: str) -> None:
+    given: dict[str, Any] = {"listen": "127.0.0.1:0", port: address}
+    settings = Settings(**given)
     with pytest.raises(CannotServeError, match="nothing says who may call"):
-        start(Settings(listen=listen), knowledge, open_log("info", "json", io.StringIO()))
+        start(settings, knowledge, open_log("info", "json", io.StringIO()))
 
 
 def test_strangers_are_served_where_the_operator_says_so(knowledge: Knowledge) -> None:
