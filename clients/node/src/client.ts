@@ -106,8 +106,8 @@ export class MedsafetyClient {
   /**
    * Checks many prescriptions in one call: one answer for each, in order.
    *
-   * A prescription that cannot be answered has an ItemError in its place. A batch above a limit (at most 1000 items, 100
-   * of them FULL; 4 MiB) is refused as a whole. The view is BRIEF unless a request says otherwise.
+   * A prescription that cannot be answered has an ItemError in its place. A batch above a limit (at most 1000 items,
+   * 100 of them FULL; 4 MiB) is refused as a whole. The view is BRIEF unless a request says otherwise.
    */
   async checkBatch(
     requests: Iterable<CheckPrescriptionInit>,
@@ -124,10 +124,10 @@ export class MedsafetyClient {
   /**
    * Checks prescriptions as they come: yields one answer for each, in order, without limit of number.
    *
-   * `requests` is read as fast as the server takes them. A prescription that cannot be answered has an ItemError in its
-   * place, and the stream goes on. When the stream itself ends early, as when the server stops, MedsafetyError is thrown
-   * after the last answer; what was not answered can be asked again. What `requests` itself throws is thrown here, after
-   * the answers to what came before. Stop early by leaving the loop.
+   * `requests` is read as fast as the server takes them. A prescription that cannot be answered has an ItemError in
+   * its place, and the stream goes on. When the stream itself ends early, as when the server stops, MedsafetyError is
+   * thrown after the last answer; what was not answered can be asked again. What `requests` itself throws is thrown
+   * here, after the answers to what came before. Stop early by leaving the loop.
    */
   async *checkStream(
     requests: Iterable<CheckPrescriptionInit> | AsyncIterable<CheckPrescriptionInit>,

@@ -1,8 +1,8 @@
 /**
  * Typed client and contract of the medication safety service.
  *
- * The messages of the contract are in `medsafety/v1/...`, one module per noun (`medsafety/v1/patient`); those that every
- * caller needs are also here.
+ * The messages of the contract are in `medsafety/v1/...`, one module per noun (`medsafety/v1/patient`); those that
+ * every caller needs are also here.
  */
 
 export { MedsafetyClient } from "./client.js";

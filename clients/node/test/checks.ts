@@ -117,7 +117,9 @@ test("a stream answers each in order, outlives a bad item, and reads as it goes"
   for await (const each of client.checkStream(requests())) {
     assert.equal(each.requestId, `n${index}`);
     assert.equal(each instanceof ItemError, index === 8);
-    if (index === 8) assert.deepEqual(unanswered(each).violations.map((bad) => bad.field), ["item.prescription.refills"]);
+    if (index === 8) {
+      assert.deepEqual(unanswered(each).violations.map((bad) => bad.field), ["item.prescription.refills"]);
+    }
     index += 1;
   }
   assert.equal(index, 300);
