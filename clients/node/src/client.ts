@@ -17,6 +17,12 @@ import {
 } from "./connection.js";
 import { answerOrError, errorOfCall, type ItemError } from "./errors.js";
 import type { CareOption, PainPhase } from "./gen/medsafety/v1/care_pb.js";
+import {
+  FeedbackService,
+  type FeedbackSchema,
+  type SummarizeAlertsRequestSchema,
+  type SummarizeAlertsResponse,
+} from "./gen/medsafety/v1/feedback_service_pb.js";
 import type { MedicationLine, Rule, RuleKind, Source } from "./gen/medsafety/v1/knowledge_pb.js";
 import {
   KnowledgeService,
@@ -236,6 +242,29 @@ export class MedsafetyClient {
   /** Every source, by id. */
   async *listSources(options: CallOptions = {}): AsyncGenerator<Source, void, undefined> {
     for await (const page of this.#pages(KnowledgeService.method.listSources, {}, options)) yield* page.sources;
+  }
+
+  // --- feedback ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Keeps what was done with alerts, all of it or nothing, and gives the id of each: at most 500 at once.
+   *
+   * The same feedback sent again changes nothing. A server that keeps no decisions refuses (NOT_KEPT).
+   */
+  async recordFeedback(
+    items: Iterable<MessageInitShape<typeof FeedbackSchema>>,
+    options: CallOptions = {},
+  ): Promise<string[]> {
+    const answer = await this.#ask(FeedbackService.method.recordFeedback, { items: [...items] }, options);
+    return answer.feedbackIds;
+  }
+
+  /** How often each rule fired, was kept back and was overridden, by site and month ("2026-11"). */
+  summarizeAlerts(
+    filter: MessageInitShape<typeof SummarizeAlertsRequestSchema> = {},
+    options: CallOptions = {},
+  ): Promise<SummarizeAlertsResponse> {
+    return this.#ask(FeedbackService.method.summarizeAlerts, filter, options);
   }
 
   async *#pages<I extends DescMessage, O extends DescMessage>(

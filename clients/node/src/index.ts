@@ -20,3 +20,4 @@ export type {
   CheckPrescriptionResponse,
 } from "./gen/medsafety/v1/medication_safety_service_pb.js";
 export { KnowledgeService } from "./gen/medsafety/v1/knowledge_service_pb.js";
+export { FeedbackService } from "./gen/medsafety/v1/feedback_service_pb.js";
