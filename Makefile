@@ -55,11 +55,12 @@ lint: .venv/.installed $(INCLUDE) proto-check  ## ruff, mypy --strict, import la
 unit: .venv/.installed
 	$(PYTEST) -m "not long" $(addprefix --ignore=,$(NOT_IN_CHECK)) $(ARGS)
 
-proto: .venv/.installed $(INCLUDE)  ## regenerate the Python stubs from proto/
+proto: .venv/.installed $(INCLUDE)  ## regenerate the stubs from proto/: Python's, and with npm those of clients/node
 	@$(generate_stubs)
 	@rm -rf $(addprefix $(CLIENT)/,$(STUBS))
 	@cp -R build/stubs/medsafety/. $(CLIENT)/
 	@echo "$(CLIENT): stubs regenerated"
+	$(if $(NODE_READY),@$(MAKE) --no-print-directory node-stubs)
 
 proto-check: .venv/.installed $(INCLUDE)  ## fail if the committed stubs differ from what proto/ generates
 	@$(generate_stubs)

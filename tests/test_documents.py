@@ -45,7 +45,6 @@ def test_every_reason_is_in_the_table() -> None:
         ("docs/clients.md", "python", "python/examples/quick_start.py"),
         ("docs/clients.md", "java", "java/QuickStart.java"),
         ("clients/node/README.md", "ts", "node/examples/quick-start.ts"),
-        ("README.md", "python", "python/examples/quick_start.py"),
     ],
 )
 def test_a_document_shows_the_program_that_is_tested(document: str, language: str, shown: str) -> None:
@@ -57,3 +56,25 @@ def test_clients_md_shows_what_the_segment_example_prints() -> None:
     # tests/client/test_examples.py runs it
     text = (ROOT / "docs" / "clients.md").read_text()
     assert "439-E4=MX 440-E5=M0 441-E6=1C 528-FS=1\n  544-FY=28 days planned; labelled for two or three weeks\n" in text
+
+
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), CLIENTS / "node" / "README.md"]
+
+
+@pytest.mark.parametrize("document", sorted(DOCUMENTS), ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    lost = []
+    for link in re.findall(r"\]\(([^)#\s]*(?:#[^)\s]*)?)\)", document.read_text()):
+        path, _, place = link.partition("#")
+        if "://" in path:
+            continue
+        target = document.parent / path if path else document
+        if not target.exists() or (place and place not in _places(target)):
+            lost.append(link)
+    assert lost == []
+
+
+def _places(document: Path) -> set[str]:
+    """The anchors of a page, made from its headings as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}

@@ -14,6 +14,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
+from medsafety.v1.feedback_service_pb2_grpc import FeedbackServiceServicer, add_FeedbackServiceServicer_to_server
 from medsafety.v1.knowledge_service_pb2_grpc import (
     KnowledgeServiceServicer,
     add_KnowledgeServiceServicer_to_server,
@@ -78,9 +79,11 @@ def _methods(servicer: type, fake: Fake) -> object:
 def serve(fake: Fake, credentials: grpc.ServerCredentials | None = None) -> grpc.Server:
     """Starts on a free port and tells the fake its address."""
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
-    checks, knowledge = (_methods(each, fake) for each in (MedicationSafetyServiceServicer, KnowledgeServiceServicer))
+    services = (MedicationSafetyServiceServicer, KnowledgeServiceServicer, FeedbackServiceServicer)
+    checks, knowledge, feedback = (_methods(each, fake) for each in services)
     add_MedicationSafetyServiceServicer_to_server(checks, server)  # type: ignore[arg-type]
     add_KnowledgeServiceServicer_to_server(knowledge, server)  # type: ignore[arg-type]
+    add_FeedbackServiceServicer_to_server(feedback, server)  # type: ignore[arg-type]
     if credentials is None:
         port = server.add_insecure_port("127.0.0.1:0")
     else:

@@ -12,9 +12,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def target() -> Iterator[str]:
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the server listens; few calls may wait, so that a test can be one too many."""
     flags = ["--listen", "127.0.0.1:0", "--threads", "1", "--max-waiting-batches", "4"]
+    flags += ["--decisions-dir", str(tmp_path_factory.mktemp("decisions"))]
     process = subprocess.Popen(
         [sys.executable, "-m", "safety_service", "serve", *flags], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )

@@ -17,6 +17,12 @@ import {
 } from "./connection.js";
 import { answerOrError, errorOfCall, type ItemError } from "./errors.js";
 import type { CareOption, PainPhase } from "./gen/medsafety/v1/care_pb.js";
+import {
+  FeedbackService,
+  type FeedbackSchema,
+  type SummarizeAlertsRequestSchema,
+  type SummarizeAlertsResponse,
+} from "./gen/medsafety/v1/feedback_service_pb.js";
 import type { MedicationLine, Rule, RuleKind, Source } from "./gen/medsafety/v1/knowledge_pb.js";
 import {
   KnowledgeService,
@@ -106,8 +112,8 @@ export class MedsafetyClient {
   /**
    * Checks many prescriptions in one call: one answer for each, in order.
    *
-   * A prescription that cannot be answered has an ItemError in its place. A batch above a limit (at most 1000 items, 100
-   * of them FULL; 4 MiB) is refused as a whole. The view is BRIEF unless a request says otherwise.
+   * A prescription that cannot be answered has an ItemError in its place. A batch above a limit (at most 1000 items,
+   * 100 of them FULL; 4 MiB) is refused as a whole. The view is BRIEF unless a request says otherwise.
    */
   async checkBatch(
     requests: Iterable<CheckPrescriptionInit>,
@@ -124,10 +130,10 @@ export class MedsafetyClient {
   /**
    * Checks prescriptions as they come: yields one answer for each, in order, without limit of number.
    *
-   * `requests` is read as fast as the server takes them. A prescription that cannot be answered has an ItemError in its
-   * place, and the stream goes on. When the stream itself ends early, as when the server stops, MedsafetyError is thrown
-   * after the last answer; what was not answered can be asked again. What `requests` itself throws is thrown here, after
-   * the answers to what came before. Stop early by leaving the loop.
+   * `requests` is read as fast as the server takes them. A prescription that cannot be answered has an ItemError in
+   * its place, and the stream goes on. When the stream itself ends early, as when the server stops, MedsafetyError is
+   * thrown after the last answer; what was not answered can be asked again. What `requests` itself throws is thrown
+   * here, after the answers to what came before. Stop early by leaving the loop.
    */
   async *checkStream(
     requests: Iterable<CheckPrescriptionInit> | AsyncIterable<CheckPrescriptionInit>,
@@ -236,6 +242,29 @@ export class MedsafetyClient {
   /** Every source, by id. */
   async *listSources(options: CallOptions = {}): AsyncGenerator<Source, void, undefined> {
     for await (const page of this.#pages(KnowledgeService.method.listSources, {}, options)) yield* page.sources;
+  }
+
+  // --- feedback ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Keeps what was done with alerts, all of it or nothing, and gives the id of each: at most 500 at once.
+   *
+   * The same feedback sent again changes nothing. A server that keeps no decisions refuses (NOT_KEPT).
+   */
+  async recordFeedback(
+    items: Iterable<MessageInitShape<typeof FeedbackSchema>>,
+    options: CallOptions = {},
+  ): Promise<string[]> {
+    const answer = await this.#ask(FeedbackService.method.recordFeedback, { items: [...items] }, options);
+    return answer.feedbackIds;
+  }
+
+  /** How often each rule fired, was kept back and was overridden, by site and month ("2026-11"). */
+  summarizeAlerts(
+    filter: MessageInitShape<typeof SummarizeAlertsRequestSchema> = {},
+    options: CallOptions = {},
+  ): Promise<SummarizeAlertsResponse> {
+    return this.#ask(FeedbackService.method.summarizeAlerts, filter, options);
   }
 
   async *#pages<I extends DescMessage, O extends DescMessage>(

@@ -1,6 +1,7 @@
 /** How the client reaches the server: message size, retries, deadlines. */
 
 import { readFileSync } from "node:fs";
+import { isIPv4 } from "node:net";
 
 import * as grpc from "@grpc/grpc-js";
 
@@ -44,5 +45,6 @@ export async function metadataOf(token: Token | undefined): Promise<grpc.Metadat
 function isLocal(target: string): boolean {
   const address = target.replace(/^dns:\/*/, "");
   const host = address.slice(0, Math.max(0, address.lastIndexOf(":"))).replace(/^\[|\]$/g, "");
-  return target.startsWith("unix:") || host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+  const loopback = host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
+  return loopback || target.startsWith("unix:");
 }

@@ -1,8 +1,8 @@
 /**
  * Typed client and contract of the medication safety service.
  *
- * The messages of the contract are in `medsafety/v1/...`, one module per noun (`medsafety/v1/patient`); those that every
- * caller needs are also here.
+ * The messages of the contract are in `medsafety/v1/...`, one module per noun (`medsafety/v1/patient`); those that
+ * every caller needs are also here.
  */
 
 export { MedsafetyClient } from "./client.js";
@@ -20,3 +20,4 @@ export type {
   CheckPrescriptionResponse,
 } from "./gen/medsafety/v1/medication_safety_service_pb.js";
 export { KnowledgeService } from "./gen/medsafety/v1/knowledge_service_pb.js";
+export { FeedbackService } from "./gen/medsafety/v1/feedback_service_pb.js";

@@ -14,6 +14,7 @@ import {
   type CheckPrescriptionInit,
   type CheckPrescriptionResponse,
 } from "../src/index.js";
+import { FeedbackOutcome } from "../src/gen/medsafety/v1/feedback_service_pb.js";
 import { RuleKind } from "../src/gen/medsafety/v1/knowledge_pb.js";
 import { CheckStatus, Overall } from "../src/gen/medsafety/v1/decision_pb.js";
 import { View } from "../src/gen/medsafety/v1/common_pb.js";
@@ -117,7 +118,9 @@ test("a stream answers each in order, outlives a bad item, and reads as it goes"
   for await (const each of client.checkStream(requests())) {
     assert.equal(each.requestId, `n${index}`);
     assert.equal(each instanceof ItemError, index === 8);
-    if (index === 8) assert.deepEqual(unanswered(each).violations.map((bad) => bad.field), ["item.prescription.refills"]);
+    if (index === 8) {
+      assert.deepEqual(unanswered(each).violations.map((bad) => bad.field), ["item.prescription.refills"]);
+    }
     index += 1;
   }
   assert.equal(index, 300);
@@ -161,6 +164,23 @@ test("the knowledge is read page after page", async () => {
   assert.equal((await client.getCareOption("tai-chi")).careOption?.id, "tai-chi");
   const { resolved } = await client.resolveMedication({ text: "Flexeril 10mg tablet" });
   assert.notEqual(resolved?.matchedBy, 0);
+});
+
+test("what was done with an alert is kept, once", async () => {
+  const { alertIds } = await client.check(articleCase());
+  const done = {
+    alertId: alertIds[0]!,
+    outcome: FeedbackOutcome.OVERRIDDEN,
+    reason: { system: "urn:reasons", code: "benefit" },
+  };
+  const ids = await client.recordFeedback([done, done]);
+  assert.equal(ids.length, 2);
+  assert.equal(ids[0], ids[1]);
+  assert.deepEqual(await client.recordFeedback([done]), [ids[0]]);
+  const nobodys = await refusal(client.recordFeedback([{ ...done, alertId: "no uuid" }]));
+  assert.deepEqual(nobodys.violations.map((each) => each.field), ["items[0].alert_id"]);
+  const month = await refusal(client.summarizeAlerts({ fromMonth: "November" }));
+  assert.deepEqual(month.violations.map((each) => each.field), ["from_month"]);
 });
 
 // --- errors ----------------------------------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
 /** The real server, in a process of its own on a free port; one for all tests. */
 
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
@@ -19,12 +21,17 @@ export const MAX_WAITING = 4;
 export const target = process.env["MEDSAFETY_TARGET"] ?? (await started());
 
 async function started(): Promise<string> {
+  const decisions = mkdtempSync(join(tmpdir(), "medsafety-"));
   const flags = ["--listen", "127.0.0.1:0", "--threads", "1", "--max-waiting-batches", String(MAX_WAITING)];
+  flags.push("--decisions-dir", decisions);
   const server = spawn(PYTHON, ["-m", "safety_service", "serve", ...flags], {
     cwd: fileURLToPath(ROOT),
     stdio: ["ignore", "pipe", "inherit"],
   });
-  process.on("exit", () => server.kill("SIGKILL"));
+  process.on("exit", () => {
+    server.kill("SIGKILL");
+    rmSync(decisions, { recursive: true, force: true });
+  });
   // Read to its end: a server that cannot write its log would stop.
   const lines = createInterface({ input: server.stdout });
   const address = await new Promise<string>((resolve, reject) => {

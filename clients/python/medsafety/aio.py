@@ -13,6 +13,13 @@ from medsafety.connection import BATCH_SECONDS, CHANNEL_OPTIONS, CHECK_SECONDS, 
 from medsafety.credentials import Token, check_secrecy, metadata_of
 from medsafety.errors import ItemError, answer_or_error, error_of_call
 from medsafety.v1.care_pb2 import CareOption, PainPhase
+from medsafety.v1.feedback_service_pb2 import (
+    Feedback,
+    RecordFeedbackRequest,
+    SummarizeAlertsRequest,
+    SummarizeAlertsResponse,
+)
+from medsafety.v1.feedback_service_pb2_grpc import FeedbackServiceStub
 from medsafety.v1.knowledge_pb2 import MedicationLine, Rule, RuleKind, Source
 from medsafety.v1.knowledge_service_pb2 import (
     GetCareOptionRequest,
@@ -88,6 +95,7 @@ class AsyncMedsafetyClient:
             self._channel = grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
         self._checks = MedicationSafetyServiceStub(self._channel)
         self._knowledge = KnowledgeServiceStub(self._channel)
+        self._feedback = FeedbackServiceStub(self._channel)
 
     async def __aenter__(self) -> AsyncMedsafetyClient:
         return self
@@ -209,6 +217,29 @@ class AsyncMedsafetyClient:
         async for page in self._pages(self._knowledge.ListSources, ListSourcesRequest(), timeout):
             for each in page.sources:
                 yield each
+
+    # --- feedback -------------------------------------------------------------------------------------------
+
+    async def record_feedback(self, items: Iterable[Feedback], timeout: float | None = None) -> list[str]:
+        """Keeps what was done with alerts, all of it or nothing, and gives the id of each: at most 500 at once.
+
+        The same feedback sent again changes nothing. A server that keeps no decisions refuses (NOT_KEPT).
+        """
+        answer = await self._ask(self._feedback.RecordFeedback, RecordFeedbackRequest(items=items), timeout)
+        return list(answer.feedback_ids)
+
+    async def summarize_alerts(
+        self,
+        *,
+        from_month: str = "",
+        to_month: str = "",
+        rule_id: str = "",
+        site: str = "",
+        timeout: float | None = None,
+    ) -> SummarizeAlertsResponse:
+        """How often each rule fired, was kept back and was overridden, by site and month ("2026-11")."""
+        request = SummarizeAlertsRequest(from_month=from_month, to_month=to_month, rule_id=rule_id, site=site)
+        return await self._ask(self._feedback.SummarizeAlerts, request, timeout)
 
     async def _ask(
         self,

@@ -12,6 +12,13 @@ from medsafety.connection import BATCH_SECONDS, CHANNEL_OPTIONS, CHECK_SECONDS, 
 from medsafety.credentials import Token, check_secrecy, metadata_of
 from medsafety.errors import ItemError, answer_or_error, error_of_call
 from medsafety.v1.care_pb2 import CareOption, PainPhase
+from medsafety.v1.feedback_service_pb2 import (
+    Feedback,
+    RecordFeedbackRequest,
+    SummarizeAlertsRequest,
+    SummarizeAlertsResponse,
+)
+from medsafety.v1.feedback_service_pb2_grpc import FeedbackServiceStub
 from medsafety.v1.knowledge_pb2 import MedicationLine, Rule, RuleKind, Source
 from medsafety.v1.knowledge_service_pb2 import (
     GetCareOptionRequest,
@@ -104,6 +111,7 @@ class MedsafetyClient:
             self._channel = grpc.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
         self._checks = MedicationSafetyServiceStub(self._channel)
         self._knowledge = KnowledgeServiceStub(self._channel)
+        self._feedback = FeedbackServiceStub(self._channel)
 
     def __enter__(self) -> MedsafetyClient:
         return self
@@ -221,6 +229,29 @@ class MedsafetyClient:
         """Every source, by id."""
         for page in self._pages(self._knowledge.ListSources, ListSourcesRequest(), timeout):
             yield from page.sources
+
+    # --- feedback -------------------------------------------------------------------------------------------
+
+    def record_feedback(self, items: Iterable[Feedback], timeout: float | None = None) -> list[str]:
+        """Keeps what was done with alerts, all of it or nothing, and gives the id of each: at most 500 at once.
+
+        The same feedback sent again changes nothing. A server that keeps no decisions refuses (NOT_KEPT).
+        """
+        answer = self._ask(self._feedback.RecordFeedback, RecordFeedbackRequest(items=items), timeout)
+        return list(answer.feedback_ids)
+
+    def summarize_alerts(
+        self,
+        *,
+        from_month: str = "",
+        to_month: str = "",
+        rule_id: str = "",
+        site: str = "",
+        timeout: float | None = None,
+    ) -> SummarizeAlertsResponse:
+        """How often each rule fired, was kept back and was overridden, by site and month ("2026-11")."""
+        request = SummarizeAlertsRequest(from_month=from_month, to_month=to_month, rule_id=rule_id, site=site)
+        return self._ask(self._feedback.SummarizeAlerts, request, timeout)
 
     def _ask(
         self,

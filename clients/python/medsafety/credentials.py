@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import grpc
 
 Token: TypeAlias = "str | Callable[[], str]"
 Metadata: TypeAlias = "tuple[tuple[str, str], ...]"
-
-_LOCAL: Final = ("localhost", "::1")
 
 
 def tls_credentials(
@@ -57,7 +56,10 @@ def check_secrecy(target: str, credentials: grpc.ChannelCredentials | None, toke
 
 def _is_local(target: str) -> bool:
     host = target.removeprefix("dns:").lstrip("/").rpartition(":")[0].strip("[]")
-    return target.startswith("unix:") or host in _LOCAL or host.startswith("127.")
+    try:
+        return target.startswith("unix:") or host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name, and "127.0.0.1.example" is one too
 
 
 def _content(path: str | Path | None) -> bytes | None:
