@@ -26,7 +26,7 @@ from starlette.routing import Route
 from safety_service.demo import ARTICLE_CASE, article_case
 from safety_service.engine.check import check
 from safety_service.gateway.caller import Callers
-from safety_service.gateway.cards import Shown, answer, fingerprints
+from safety_service.gateway.cards import Shown, answer
 from safety_service.gateway.check_door import answer_request, read_request
 from safety_service.gateway.checked_orders import CheckedOrder, Desk, Engine, check_orders
 from safety_service.gateway.clients import Client
@@ -85,6 +85,12 @@ class Gateway:
     overridden: Overridden = field(default_factory=Overridden)
     callers: Callers | None = None  # who verifies tokens; None: everybody may call
     fetcher: Fetcher | None = None  # how FHIR servers are asked; None: they are not
+    written: Shown = field(init=False)  # how cards are made for who writes an order, and for who has one before them
+    signed: Shown = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "written", Shown(self.knowledge, self.base))
+        object.__setattr__(self, "signed", Shown(self.knowledge, self.base, changes=False))
 
     @property
     def desk(self) -> Desk:
@@ -198,10 +204,10 @@ def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes, client: str =
     who = client, call.patient_id
     before = gateway.overridden.before(who)
     orders = check_orders(gateway.desk, call, _selector(call), fetched, pool, notes, before)
-    shown = Shown(gateway.knowledge, gateway.base, call.hook in WRITING)
+    shown = gateway.written if call.hook in WRITING else gateway.signed
     answered = answer(shown, [(each, uuid4_bytes(gateway.random(16))) for each in (*orders, *lost)])
-    gateway.overridden.shown(who, fingerprints(answered))
-    return answered
+    gateway.overridden.shown(who, answered.cards)
+    return answered.body
 
 
 def _selector(call: HookRequest) -> Callable[[Any], bool]:
