@@ -195,6 +195,7 @@ def ask(program: Program, facts: LineFacts) -> Spoken:
                 absorbed.setdefault(other, live.rule.id)
     answers = list(program.quiet)
     fired: list[Fired] = []
+    told: dict[str, Missing] = {}  # many rules lack the same facts
     for at, live in program.live:
         mask = live.mask
         if not mask & speaking:
@@ -205,11 +206,15 @@ def ask(program: Program, facts: LineFacts) -> Spoken:
             answers[at] = live.absorbed[absorbed[live.rule.id]]
         elif true & mask:
             clause, earlier = _first_true(live, true)
-            missing = _missing(live, unknown & earlier, facts) if unknown & earlier else ()
+            missing = _missing(live, unknown & earlier, facts, told) if unknown & earlier else ()
             answers[at] = live.fired._replace(missing=missing) if missing else live.fired
             fired.append(Fired(at, live, clause))
         else:
-            answers[at] = live.passed._replace(status=_OPEN, missing=_missing(live, unknown, facts))
+            missing = _missing(live, unknown, facts, told)
+            answer = live.open.get(missing)
+            if answer is None:
+                answer = live.open[missing] = live.passed._replace(status=_OPEN, missing=missing)
+            answers[at] = answer
     return Spoken(program.subject, facts, answers, fired)
 
 
@@ -223,15 +228,21 @@ def _first_true(live: LiveRule, true: int) -> tuple[LiveClause, int]:
     raise AssertionError("a fired rule has a true clause")
 
 
-def _missing(live: LiveRule, unknown: int, facts: LineFacts) -> tuple[Missing, ...]:
-    """The open facts of the open clauses, each with the field that would settle it."""
+def _missing(live: LiveRule, unknown: int, facts: LineFacts, told: dict[str, Missing]) -> tuple[Missing, ...]:
+    """The open facts of the open clauses, each with the field that would settle it; `told` has those found before."""
     key = (unknown & live.mask, live.pick(facts.values))
     names = live.open.get(key)
     if names is None:
         if len(live.open) >= MOST_TOLD:
             live.open.clear()
         names = live.open[key] = _open_names(live, unknown, facts.values)
-    return tuple(dict.fromkeys([why_missing(facts, name) for name in names]))
+    found = []
+    for name in names:
+        missing = told.get(name)
+        if missing is None:
+            missing = told[name] = why_missing(facts, name)
+        found.append(missing)
+    return tuple(found)
 
 
 def _open_names(live: LiveRule, unknown: int, values: list[int]) -> tuple[str, ...]:
@@ -360,21 +371,53 @@ def _unanswered_pairs(
     answers = [answer for each in spoken for answer in each.answers]
     answered = {answer.rule_id for answer in answers}
     settled = {answer.rule_id for answer in answers if answer.status is not CheckStatus.NOT_APPLICABLE}
-    masks = _partner_masks(knowledge.drugs, tuple([line.pair_program for line in knowledge.lines.values()]))
     checks = []
-    for rule in knowledge.rules:
-        if rule.scope != "pair" or rule.id in settled or (of_others and rule.drug in (None, order.relaxant)):
+    for rule_id, drug, mask, not_known, not_applicable in _pair_answers(knowledge):
+        if rule_id in settled or (of_others and drug in (None, order.relaxant)):
             continue
-        concerned = own & masks.get(rule.id, 0)
-        if concerned and open_history:
-            need = Missing("relaxant", "patient.medications", "whether a muscle relaxant is taken is not known")
-            checks.append(Check(rule.id, rule.version, "", CheckStatus.NOT_EVALUATED, "", (need,)))
-        elif rule.id not in answered and rule.drug is None:
-            checks.append(Check(rule.id, rule.version, "", CheckStatus.NOT_APPLICABLE, "no muscle relaxant with it"))
+        if own & mask and open_history:
+            checks.append(not_known)
+        elif rule_id not in answered and drug is None:
+            checks.append(not_applicable)
     return checks
 
 
-@lru_cache(maxsize=16)
+class _PairAnswer(NamedTuple):
+    """Of a pair rule its id, its one drug, the classes of a partner that it asks for, and its two answers here."""
+
+    rule_id: str
+    drug: str | None
+    mask: int
+    not_known: Check
+    not_applicable: Check
+
+
+_PAIR_ANSWERS: dict[int, tuple[Knowledge, tuple[_PairAnswer, ...]]] = {}  # by id; the knowledge is kept, so ids stay
+
+
+def _pair_answers(knowledge: Knowledge) -> tuple[_PairAnswer, ...]:
+    held = _PAIR_ANSWERS.get(id(knowledge))
+    if held is not None:
+        return held[1]
+    masks = _partner_masks(knowledge.drugs, tuple([line.pair_program for line in knowledge.lines.values()]))
+    need = Missing("relaxant", "patient.medications", "whether a muscle relaxant is taken is not known")
+    found = tuple(
+        _PairAnswer(
+            rule.id,
+            rule.drug,
+            masks.get(rule.id, 0),
+            Check(rule.id, rule.version, "", CheckStatus.NOT_EVALUATED, "", (need,)),
+            Check(rule.id, rule.version, "", CheckStatus.NOT_APPLICABLE, "no muscle relaxant with it"),
+        )
+        for rule in knowledge.rules
+        if rule.scope == "pair"
+    )
+    if len(_PAIR_ANSWERS) >= 16:
+        _PAIR_ANSWERS.clear()
+    _PAIR_ANSWERS[id(knowledge)] = knowledge, found
+    return found
+
+
 def _partner_masks(drugs: DrugClasses, programs: tuple[Program, ...]) -> dict[str, int]:
     """By pair rule, the classes of a partner that it asks for on any relaxant."""
     masks: dict[str, int] = {}

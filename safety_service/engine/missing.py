@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from safety_service.domain import Answer, MatchedBy, Missing
 from safety_service.engine.facts import LineFacts, Order
 from safety_service.engine.fold import ENDLESS
@@ -201,5 +203,10 @@ def _not_recognised(order: Order) -> bool:
 
 def why_missing(facts: LineFacts, name: str) -> Missing:
     """The open fact, the field to send, and why it is open."""
-    path, why = why_open(facts, name)
+    return _missing(name, *why_open(facts, name))
+
+
+@lru_cache(maxsize=4096)
+def _missing(name: str, path: str, why: str) -> Missing:
+    """One for all answers that lack the same for the same reason."""
     return Missing(name, path, f"{FACTS[name].doc}: {why}")

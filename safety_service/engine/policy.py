@@ -48,7 +48,6 @@ def shown(alert: Alert, stop_level: Severity, overrides: Overrides) -> Alert:
     A contraindication always interrupts.
     """
     overridden = overrides.by_fingerprint.get(alert.fingerprint)
-    interrupts = alert.severity >= stop_level and overridden is None
-    return alert._replace(
-        interruptive=interrupts or alert.severity is Severity.CONTRAINDICATED, overridden_before=overridden
-    )
+    severity = alert.words.severity
+    interrupts = severity >= stop_level and overridden is None
+    return Alert(*alert[:7], interrupts or severity is Severity.CONTRAINDICATED, overridden)

@@ -1,17 +1,20 @@
 """Decisions and alerts as JSON in the names of the contract (its JSON mapping), for the `extension` of an answer.
 
 Written from the plain types because the generic mapping of protobuf takes milliseconds; tests hold it to that mapping.
+What depends on the knowledge alone is written once and put in as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from medsafety.v1 import decision_pb2
 from safety_service import domain
 from safety_service.domain import CheckStatus
+from safety_service.gateway.remembered import Remembered
 from safety_service.server import encode
 
 Object = dict[str, Any]
@@ -25,24 +28,45 @@ def kept(**fields: Any) -> Object:
     return {name: value for name, value in fields.items() if value not in (None, "", 0, False) and value != []}
 
 
-def alert_json(alert: domain.Alert, alert_id: str) -> Object:
+def alert_json(alert: domain.Alert, alert_id: str) -> orjson.Fragment:
     """An alert; its non-drug options by id only, since their records stand once beside all alerts."""
-    indicator, issue_severity, significance = encode.SHOWN[alert.severity]
-    return kept(
+    words = alert.words
+    own = kept(
         alertId=alert_id,
         fingerprint=alert.fingerprint,
-        ruleId=alert.rule_id,
-        ruleVersion=alert.rule_version,
-        kind=f"RULE_KIND_{alert.kind.name}",
-        severity=f"SEVERITY_{alert.severity.name}",
-        subject=alert.subject,
-        title=alert.title,
-        message=alert.message,
-        action=alert.action,
-        computation=alert.computation,
-        facts=[
-            kept(name=each.name, value=each.value, unit=each.unit, evidence=list(each.evidence)) for each in alert.facts
-        ],
+        facts=[] if alert.facts is words.facts else _facts(alert.facts),
+        missing=missing_json(alert.missing),
+        implicated=[implicated_json(each) for each in alert.implicated],
+        careOptionIds=list(alert.care_option_ids),
+        pathwayStep=alert.pathway_step,
+        interruptive=alert.interruptive,
+        overriddenBefore=None if alert.overridden_before is None else _override_json(alert.overridden_before),
+    )
+    if alert.facts is words.facts:
+        own |= _facts_of_words(words)
+    return orjson.Fragment(orjson.dumps(own)[:-1] + _words_json(words))
+
+
+def _facts(facts: Iterable[domain.FactUsed]) -> list[Object]:
+    return [kept(name=each.name, value=each.value, unit=each.unit, evidence=list(each.evidence)) for each in facts]
+
+
+_facts_of_words: Remembered[domain.AlertWords, Object] = Remembered(lambda words: kept(facts=_facts(words.facts)))
+
+
+def _words_members(words: domain.AlertWords) -> bytes:
+    """The members that are the same for every patient with the same facts, and the end of the object."""
+    indicator, issue_severity, significance = encode.SHOWN[words.severity]
+    members = kept(
+        ruleId=words.rule_id,
+        ruleVersion=words.rule_version,
+        kind=f"RULE_KIND_{words.kind.name}",
+        severity=f"SEVERITY_{words.severity.name}",
+        subject=words.subject,
+        title=words.title,
+        message=words.message,
+        action=words.action,
+        computation=words.computation,
         thresholds=[
             kept(
                 fact=each.fact,
@@ -53,27 +77,25 @@ def alert_json(alert: domain.Alert, alert_id: str) -> Object:
                 limit=each.limit,
                 defaultValue=each.default,
             )
-            for each in alert.thresholds
+            for each in words.thresholds
         ],
-        missing=missing_json(alert.missing),
-        citations=[citation_json(each) for each in alert.citations],
+        citations=[citation_json(each) for each in words.citations],
         suggestions=[
             kept(field=each.field, current=each.current, proposed=each.proposed, unit=each.unit, text=each.text)
-            for each in alert.suggestions
+            for each in words.suggestions
         ],
-        implicated=[implicated_json(each) for each in alert.implicated],
-        careOptionIds=list(alert.care_option_ids),
-        pathwayStep=alert.pathway_step,
-        durCodes=list(alert.dur_codes),
-        actCodes=[{"system": encode.ACT_CODES, "code": each} for each in alert.act_codes],
+        durCodes=list(words.dur_codes),
+        actCodes=[{"system": encode.ACT_CODES, "code": each} for each in words.act_codes],
         indicator=decision_pb2.Indicator.Name(indicator),
         detectedIssueSeverity=decision_pb2.DetectedIssueSeverity.Name(issue_severity),
         clinicalSignificance=significance,
-        patientText=alert.words.patient_text,
-        interruptive=alert.interruptive,
-        overriddenBefore=None if alert.overridden_before is None else _override_json(alert.overridden_before),
-        defaultSeverity=f"SEVERITY_{alert.words.default_severity.name}" if alert.words.default_severity else "",
+        patientText=words.patient_text,
+        defaultSeverity=f"SEVERITY_{words.default_severity.name}" if words.default_severity else "",
     )
+    return b"," + orjson.dumps(members)[1:]
+
+
+_words_json: Remembered[domain.AlertWords, bytes] = Remembered(_words_members)
 
 
 def _override_json(before: domain.PriorOverride) -> Object:
@@ -95,28 +117,36 @@ def missing_json(missing: Iterable[domain.Missing]) -> list[Object]:
     return [kept(fact=each.fact, path=each.path, why=each.why) for each in missing]
 
 
-@lru_cache(maxsize=4096)
-def _citation(citation: domain.Citation) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        kept(
-            sourceId=citation.source_id,
-            title=citation.title,
-            publisher=citation.publisher,
-            section=citation.section,
-            date=citation.date,
-            url=citation.url,
-            authority=citation.authority,
-            verb=citation.verb,
-            basis=citation.basis,
-            readAs=citation.read_as,
-            status=encode.standing(citation.status),
-        ).items()
+def citation_json(citation: domain.Citation) -> Object:
+    """Where a statement stands."""
+    return kept(
+        sourceId=citation.source_id,
+        title=citation.title,
+        publisher=citation.publisher,
+        section=citation.section,
+        date=citation.date,
+        url=citation.url,
+        authority=citation.authority,
+        verb=citation.verb,
+        basis=citation.basis,
+        readAs=citation.read_as,
+        status=encode.standing(citation.status),
     )
 
 
-def citation_json(citation: domain.Citation) -> Object:
-    """Where a statement stands."""
-    return dict(_citation(citation))
+def _check(check: domain.Check) -> orjson.Fragment:
+    held = kept(
+        ruleId=check.rule_id,
+        ruleVersion=check.rule_version,
+        subject=check.subject,
+        status=f"CHECK_STATUS_{check.status.name}",
+        reason=check.reason,
+        missing=missing_json(check.missing),
+    )
+    return orjson.Fragment(orjson.dumps(held))
+
+
+check_json: Remembered[domain.Check, orjson.Fragment] = Remembered(_check)
 
 
 def decision_json(decision: domain.Decision) -> Object:
@@ -128,18 +158,7 @@ def decision_json(decision: domain.Decision) -> Object:
         highestSeverity=f"SEVERITY_{decision.highest_severity.name}" if decision.highest_severity else "",
         complete=decision.complete,
         asOf=date_json(decision.as_of),
-        checks=[
-            kept(
-                ruleId=each.rule_id,
-                ruleVersion=each.rule_version,
-                subject=each.subject,
-                status=f"CHECK_STATUS_{each.status.name}",
-                reason=each.reason,
-                missing=missing_json(each.missing),
-            )
-            for each in decision.checks
-            if each.status not in _COUNTED
-        ],
+        checks=[check_json(each) for each in decision.checks if each.status not in _COUNTED],
         suppressed=[
             kept(ruleId=each.rule_id, ruleVersion=each.rule_version, subject=each.subject, reason=each.reason)
             for each in decision.suppressed

@@ -31,7 +31,7 @@ from safety_service.decisions.summary import Asked, Summary, summarize
 from safety_service.demo import ARTICLE_CASE, article_case
 from safety_service.engine.check import check
 from safety_service.gateway.caller import Callers
-from safety_service.gateway.cards import Shown, answer, fingerprints
+from safety_service.gateway.cards import Shown, answer
 from safety_service.gateway.check_door import answer_request, problem_of, read_request
 from safety_service.gateway.checked_orders import CheckedOrder, Desk, Engine, check_orders
 from safety_service.gateway.clients import Client
@@ -94,6 +94,12 @@ class Gateway:
     fetcher: Fetcher | None = None  # how FHIR servers are asked; None: they are not
     decisions: DecisionLog | None = None  # where each decision is recorded; None: nowhere
     index: str = ""  # where sums of alerts are read from; "": there are none
+    written: Shown = field(init=False)  # how cards are made for who writes an order, and for who has one before them
+    signed: Shown = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "written", Shown(self.knowledge, self.base))
+        object.__setattr__(self, "signed", Shown(self.knowledge, self.base, changes=False))
 
     @property
     def desk(self) -> Desk:
@@ -241,10 +247,10 @@ def hook_answer(gateway: Gateway, call: HookRequest, notes: Notes, client: str =
     identified = [(each, uuid4_bytes(gateway.random(16))) for each in (*orders, *lost)]
     keep = gateway.keep(client)
     kept = [keep(*each) for each in identified]
-    shown = Shown(gateway.knowledge, gateway.base, call.hook in WRITING)
+    shown = gateway.written if call.hook in WRITING else gateway.signed
     answered = answer(shown, identified, not_logged=[not each for each in kept])
-    gateway.overridden.shown(who, fingerprints(answered))
-    return answered
+    gateway.overridden.shown(who, answered.cards)
+    return answered.body
 
 
 def _selector(call: HookRequest) -> Callable[[Any], bool]:

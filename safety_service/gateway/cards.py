@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import urlencode
-from uuid import UUID, uuid5
+
+import orjson
 
 from safety_service.domain import (
     Alert,
+    AlertWords,
+    Check,
     CheckStatus,
-    Citation,
     Decision,
     MatchedBy,
     Role,
@@ -26,7 +30,8 @@ from safety_service.gateway.checked_orders import CheckedOrder
 from safety_service.gateway.corrected import corrected
 from safety_service.gateway.fhir.pool import own_reference
 from safety_service.gateway.fhir.shapes import Resource
-from safety_service.gateway.markdown import plain
+from safety_service.gateway.markdown import plain, plain_words
+from safety_service.gateway.remembered import MOST, Remembered
 from safety_service.gateway.stated import EXTENSION
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.report.layout import AUTHORITY_WORDS, READ_AS_WORDS
@@ -68,16 +73,25 @@ class Shown:
     knowledge: Knowledge
     base: str
     changes: bool = True
+    links: dict[Hashable, list[Object]] = field(default_factory=dict)  # made before
+
+
+class Answer(NamedTuple):
+    """The body, and of each card with alerts its uuid and their fingerprints."""
+
+    body: Object
+    cards: list[tuple[str, tuple[str, ...]]]
 
 
 def answer(
     shown: Shown, orders: Sequence[tuple[CheckedOrder, bytes]], not_logged: Sequence[bool] | None = None
-) -> Object:
+) -> Answer:
     """The body of an answer; with each order the 16 bytes of its decision id, and whether it could not be recorded."""
-    cards = []
+    cards: list[Object] = []
     decisions = []
+    fingerprints: list[tuple[str, tuple[str, ...]]] = []
     for (order, decision_id), unkept in zip(orders, not_logged or [False] * len(orders), strict=True):
-        cards += cards_of(shown, order, decision_id)
+        cards += cards_of(shown, order, decision_id, fingerprints)
         if order.decision is not None:
             decisions.append(
                 {
@@ -90,28 +104,27 @@ def answer(
     body: Object = {"cards": cards}
     if decisions:
         body["extension"] = {EXTENSION: {"decisions": decisions}}
-    return body
+    return Answer(body, fingerprints)
 
 
-def fingerprints(answered: Object) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Of each card of an answer its uuid and the fingerprints of its alerts."""
-    for card in answered["cards"]:
-        alerts = card["extension"][EXTENSION].get("alerts", ())
-        if alerts:
-            yield card["uuid"], tuple(each["fingerprint"] for each in alerts)
+def cards_of(
+    shown: Shown, order: CheckedOrder, decision_id: bytes, fingerprints: list[tuple[str, tuple[str, ...]]]
+) -> list[Object]:
+    """The cards of one order: what the engine merged, most severe first, then what could not be checked.
 
-
-def cards_of(shown: Shown, order: CheckedOrder, decision_id: bytes) -> list[Object]:
-    """The cards of one order: what the engine merged, most severe first, then what could not be checked."""
+    The alerts of each go to `fingerprints`.
+    """
     if order.decision is None:
         return [_not_checked_at_all(shown, order, decision_id)]
     decision = order.decision
     ids = dict(zip(map(id, decision.alerts), encode.alert_ids(decision_id, decision.alerts), strict=True))
     made = merged(decision.alerts)
     every = least_changes(each for card in made for each in card.suggestions)
-    found = [
-        _alert_card(shown, order, each, [ids[id(reason.alert)] for reason in each.reasons], every) for each in made
-    ]
+    found = []
+    for each in made:
+        own = [ids[id(reason.alert)] for reason in each.reasons]
+        found.append(_alert_card(shown, order, each, own, every))
+        fingerprints.append((own[0], tuple(reason.alert.fingerprint for reason in each.reasons)))
     open_card = _open_card(shown, order, decision, decision_id)
     return found if open_card is None else [*found, open_card]
 
@@ -124,7 +137,7 @@ def _alert_card(
 ) -> Object:
     """`ids` are those of its alerts; the first is also that of the card, so that it stays when others join it."""
     suggestions = suggested(order.draft.resource, card.suggestions, every, ids[0]) if shown.changes else []
-    kinds = {each.alert.kind for each in card.reasons}
+    of_care = any(each.alert.words.kind is RuleKind.CARE_PATHWAY for each in card.reasons)
     return kept(
         uuid=ids[0],
         summary=_summary(card.title or card.reasons[0].alert.rule_id),
@@ -133,7 +146,7 @@ def _alert_card(
         source=_source(shown, card.reasons[0].alert),
         suggestions=suggestions,
         selectionBehavior="at-most-one" if suggestions else "",
-        overrideReasons=_override_reasons(kinds),
+        overrideReasons=_CARE_OVERRIDE_REASONS if of_care else _OVERRIDE_REASONS,
         links=_links(shown, card),
         extension={
             EXTENSION: {
@@ -154,7 +167,7 @@ def _detail(card: Card) -> str:
     """What to change, then each reason: the number first, why, what to do, by which document."""
     parts = []
     if card.suggestions:
-        parts.append(f"**Change:** {plain('; '.join(each.text for each in card.suggestions))}")
+        parts.append(f"**Change:** {plain_words('; '.join(each.text for each in card.suggestions))}")
     documents: dict[str, int] = {}  # as they are listed below the reasons, with their numbers
     told: set[str] = set()
     severity = None
@@ -164,48 +177,58 @@ def _detail(card: Card) -> str:
             severity = alert.severity
             parts.append(f"#### {severity.name.capitalize()}")
         if i or reason.title != card.title:
-            parts.append(f"**{plain(reason.title or alert.rule_id)}**")
+            parts.append(f"**{plain_words(reason.title or alert.rule_id)}**")
         if reason.text:
-            parts.append(plain(reason.text))
-        parts += [f"**{name}:** {plain(said)}" for name, said in _lines(reason, told, documents)]
+            parts.append(plain_words(reason.text))
+        parts += [f"**{name}:** {said}" for name, said in _lines(reason, told, documents)]
     if documents:
-        parts += ["**Sources**", "\n".join(f"{number}. {plain(each)}" for each, number in documents.items())]
+        parts += ["**Sources**", "\n".join(f"{number}. {plain_words(each)}" for each, number in documents.items())]
     return "\n\n".join(parts)
 
 
 def _lines(reason: Reason, told: set[str], documents: dict[str, int]) -> Iterator[tuple[str, str]]:
+    """Name and text, made harmless, of what is said below a reason."""
     alert = reason.alert
-    if alert.computation and alert.computation not in alert.message and alert.computation not in told:
-        told.add(alert.computation)
-        yield "Because", alert.computation
+    words = alert.words
+    if words.computation and words.computation not in words.message and words.computation not in told:
+        told.add(words.computation)
+        yield "Because", plain_words(words.computation)
     involved = dict.fromkeys(
-        each.display for each in alert.implicated if each.role is not Role.TRIGGER and each.display
+        [each.display for each in alert.implicated if each.role is not Role.TRIGGER and each.display]
     )
     if involved:
-        yield "With", ", ".join(involved)
+        yield "With", plain(", ".join(involved))
     if reason.action:
-        yield "Do", reason.action
+        yield "Do", plain_words(reason.action)
     if alert.overridden_before is not None:
         before = alert.overridden_before
         day = "" if before.on is None else f"on {to_date(before.on).isoformat()}"
-        yield "Overridden before", "; ".join(filter(None, (day, before.reason))) or "on a day that is not known"
+        yield "Overridden before", plain("; ".join(filter(None, (day, before.reason))) or "on a day that is not known")
     for each in alert.missing:
-        yield "Unknown", f"{each.why}; send {need(each.path).words}"
-    quoted = [_quoted(each, documents) for each in alert.citations]
-    if quoted:
+        yield "Unknown", plain(f"{each.why}; send {need(each.path).words}")
+    if words.citations:
+        quoted = []
+        for document, said in _quotations(words):
+            number = documents.setdefault(document, len(documents) + 1)
+            quoted.append(f"{said} ({number})")
         yield "Source", "; ".join(quoted)
 
 
-def _quoted(citation: Citation, documents: dict[str, int]) -> str:
-    """Who says it with which verb, and the number of the document."""
-    standing = encode.standing(citation.status)
-    document = " · ".join(filter(None, [citation.title, citation.date, standing]))
-    number = documents.setdefault(document, len(documents) + 1)
-    authority = AUTHORITY_WORDS.get(citation.authority, citation.authority)
-    parts = [f"{authority}, {citation.verb.replace('-', ' ')}", citation.section]
-    parts += [f"number {citation.basis}" if citation.basis not in ("", "stated", "policy") else ""]
-    parts += [READ_AS_WORDS.get(citation.read_as, citation.read_as)]
-    return f"{' · '.join(filter(None, parts))} ({number})"
+def _quoted(words: AlertWords) -> tuple[tuple[str, str], ...]:
+    """Of each citation the document, and who says it with which verb, made harmless."""
+    found = []
+    for citation in words.citations:
+        standing = encode.standing(citation.status)
+        document = " · ".join(filter(None, [citation.title, citation.date, standing]))
+        authority = AUTHORITY_WORDS.get(citation.authority, citation.authority)
+        parts = [f"{authority}, {citation.verb.replace('-', ' ')}", citation.section]
+        parts += [f"number {citation.basis}" if citation.basis not in ("", "stated", "policy") else ""]
+        parts += [READ_AS_WORDS.get(citation.read_as, citation.read_as)]
+        found.append((document, plain(" · ".join(filter(None, parts)))))
+    return tuple(found)
+
+
+_quotations: Remembered[AlertWords, tuple[tuple[str, str], ...]] = Remembered(_quoted)
 
 
 def _source(shown: Shown, alert: Alert) -> Object:
@@ -240,7 +263,7 @@ def suggested(resource: Resource, own: Sequence[Suggestion], every: Sequence[Sug
     return [
         {
             "label": each["label"],
-            "uuid": str(uuid5(UUID(card_id), each["label"])),
+            "uuid": uuid5_text(card_id, each["label"]),
             **({"isRecommended": True} if i == 0 else {}),
             "actions": each["actions"],
         }
@@ -260,15 +283,31 @@ def _changes(resource: Resource, suggestions: Sequence[Suggestion]) -> Object | 
     return {"label": label, "actions": [action]}
 
 
-def _override_reasons(kinds: Collection[RuleKind]) -> list[Object]:
-    care = _CARE_OVERRIDES if RuleKind.CARE_PATHWAY in kinds else ()
-    return [{"system": _REASONS, "code": code, "display": display} for code, display in (*care, *_OVERRIDES)]
+def _reasons(*coded: tuple[str, str]) -> orjson.Fragment:
+    return orjson.Fragment(
+        orjson.dumps([{"system": _REASONS, "code": code, "display": display} for code, display in coded])
+    )
+
+
+_OVERRIDE_REASONS, _CARE_OVERRIDE_REASONS = _reasons(*_OVERRIDES), _reasons(*_CARE_OVERRIDES, *_OVERRIDES)
 
 
 def _links(shown: Shown, card: Card) -> list[Object]:
     """The non-drug options, what the label says, the rules: pages of this gateway."""
     alerts = [each.alert for each in card.reasons]
-    options = list(dict.fromkeys(each for alert in alerts for each in alert.care_option_ids))
+    options = dict.fromkeys([each for ids in dict.fromkeys(each.care_option_ids for each in alerts) for each in ids])
+    lines = dict.fromkeys([each for alert in alerts for each in alert.words.subject.split("|")])
+    rules = dict.fromkeys([each.words.rule_id for each in alerts])
+    key = tuple(options), tuple(lines), tuple(rules)
+    links = shown.links.get(key)
+    if links is None:
+        if len(shown.links) >= MOST:
+            shown.links.clear()
+        links = shown.links[key] = _made_links(shown, *key)
+    return links
+
+
+def _made_links(shown: Shown, options: tuple[str, ...], lines: tuple[str, ...], rules: tuple[str, ...]) -> list[Object]:
     links = [
         _link(shown.knowledge.care.options[each].name, f"{shown.base}/options/{each}")
         for each in options[:_LINKED_OPTIONS]
@@ -279,13 +318,11 @@ def _links(shown: Shown, card: Card) -> list[Object]:
                 f"All {len(options)} non-drug options", f"{shown.base}/options?{urlencode({'ids': ','.join(options)})}"
             )
         )
-    lines = dict.fromkeys(each for alert in alerts for each in alert.subject.split("|"))
     links += [
         _link(f"What the label says: {shown.knowledge.lines[each].name}", f"{shown.base}/medications/{each}")
         for each in lines
         if each in shown.knowledge.lines
     ]
-    rules = list(dict.fromkeys(each.rule_id for each in alerts))
     if len(rules) == 1:
         links.append(_link(f"Rule {rules[0]}", f"{shown.base}/rules/{rules[0]}"))
     else:
@@ -293,6 +330,12 @@ def _links(shown: Shown, card: Card) -> list[Object]:
             _link(f"The {len(rules)} rules behind this", f"{shown.base}/rules?{urlencode({'ids': ','.join(rules)})}")
         )
     return links
+
+
+def uuid5_text(namespace: str, name: str) -> str:
+    """The version 5 UUID of a name, as `uuid.uuid5` but sooner."""
+    digest = hashlib.sha1(bytes.fromhex(namespace.replace("-", "")) + name.encode(), usedforsecurity=False).digest()
+    return encode.uuid_text(encode.uuid_bytes(digest[:16], 5))
 
 
 def _link(label: str, url: str) -> Object:
@@ -318,14 +361,14 @@ def _open_card(shown: Shown, order: CheckedOrder, decision: Decision, decision_i
         summary = f"{count} check{'s' if count > 1 else ''} not done: information is missing. Please review by hand."
     else:
         summary = "Some of what was sent could not be used. Please review by hand."
-    wanted: dict[str, list[str]] = {}
+    wanted: dict[str, dict[str, None]] = {}
     failed = []
     for each in unanswered:
         if each.status is CheckStatus.ERROR:
             failed.append(each.rule_id)
-        for missing in each.missing:
-            wanted.setdefault(need(missing.path).words, []).append(each.rule_id)
-    lines = [f"- **{plain(words)}**: {plain(', '.join(dict.fromkeys(rules)))}" for words, rules in wanted.items()]
+        for words in _asked(each):
+            wanted.setdefault(words, {})[plain_words(each.rule_id)] = None
+    lines = [f"- **{words}**: {', '.join(rules)}" for words, rules in wanted.items()]
     parts = ["Not known, and could change the answer:\n\n" + "\n".join(lines)] if lines else []
     if decision.conflicts:
         parts.append("In conflict:\n\n" + "\n".join(f"- {plain(each)}" for each in decision.conflicts))
@@ -337,6 +380,11 @@ def _open_card(shown: Shown, order: CheckedOrder, decision: Decision, decision_i
     return _note(shown, order, decision_id, summary, "\n\n".join(parts))
 
 
+_asked: Remembered[Check, tuple[str, ...]] = Remembered(
+    lambda check: tuple(dict.fromkeys(plain(need(each.path).words) for each in check.missing))
+)
+
+
 def _not_checked_at_all(shown: Shown, order: CheckedOrder, decision_id: bytes) -> Object:
     why = "it could not be read" if order.unread else "it names no medication"
     summary = f"This order was not checked: {why}. Please review by hand."
@@ -346,7 +394,7 @@ def _not_checked_at_all(shown: Shown, order: CheckedOrder, decision_id: bytes) -
 def _note(shown: Shown, order: CheckedOrder, decision_id: bytes, summary: str, detail: str) -> Object:
     version = shown.knowledge.version
     return kept(
-        uuid=str(uuid5(UUID(bytes=decision_id), "not-checked")),
+        uuid=uuid5_text(decision_id.hex(), "not-checked"),
         summary=_summary(summary),
         indicator="info",
         detail=detail,

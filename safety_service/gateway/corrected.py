@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Any
+
+import orjson
 
 from safety_service.domain import Suggestion
 from safety_service.gateway.fhir import dates
@@ -16,7 +17,7 @@ from safety_service.gateway.fhir.shapes import Resource, listed, number, record,
 
 def corrected(order: Resource, suggestions: Iterable[Suggestion]) -> Resource | None:
     """A changed copy, or None when a change has no place in this order that it could be made in."""
-    changed: Resource = copy.deepcopy(order)
+    changed: Resource = orjson.loads(orjson.dumps(order))
     changed.pop("text", None)  # the narrative tells the order as it was
     directions = False
     for each in suggestions:

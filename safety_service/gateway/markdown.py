@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import re
+from functools import lru_cache
 
 _SPACE = re.compile(r"\s+")
 # Signs of markdown; what would be made a link by itself; what has a meaning at the start of a line.
@@ -16,6 +17,12 @@ _SIGNS = re.compile(r"[\\`*_\[\]{}|~@]|:(?=//)|(?<=www)\.|^[#+\-=]|^\d+(?=[.)])"
 def plain(text: str) -> str:
     """One line of text in which no sign has a meaning."""
     return html.escape(_SIGNS.sub(_harmless, _SPACE.sub(" ", text).strip()), quote=False)
+
+
+@lru_cache(maxsize=4096)
+def plain_words(text: str) -> str:
+    """`plain` of words of the knowledge, which come again and again and hold nothing of a patient."""
+    return plain(text)
 
 
 def _harmless(found: re.Match[str]) -> str:

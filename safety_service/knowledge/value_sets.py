@@ -121,8 +121,15 @@ class ConditionClasses:
         """
         left = -1
         for coding in codings:
-            if self._one(coding.system, coding.code) >= 0:
-                left &= self.by_icd_parent.get(_plain(coding), 0)
+            key = (coding.system, coding.code)
+            known = self.seen_open.get(key)
+            if known is None:
+                if len(self.seen_open) >= _MOST_SEEN:
+                    self.seen_open.clear()
+                recognised = self._one(*key) >= 0
+                known = self.seen_open[key] = self.by_icd_parent.get(_plain(coding), 0) if recognised else -1
+            if known >= 0:
+                left &= known
         return max(left, 0)
 
     def _one(self, system: str, code: str) -> int:

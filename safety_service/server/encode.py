@@ -475,8 +475,13 @@ def uuid_text(sixteen: bytes) -> str:
 
 def uuid4_bytes(random: bytes) -> bytes:
     """The version 4 UUID of 16 random bytes."""
-    stamped = bytearray(random)
-    stamped[6] = stamped[6] & 0x0F | 0x40
+    return uuid_bytes(random, 4)
+
+
+def uuid_bytes(sixteen: bytes, version: int) -> bytes:
+    """The UUID of a version that 16 bytes make."""
+    stamped = bytearray(sixteen)
+    stamped[6] = stamped[6] & 0x0F | version << 4
     stamped[8] = stamped[8] & 0x3F | 0x80
     return bytes(stamped)
 

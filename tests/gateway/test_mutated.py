@@ -5,13 +5,20 @@ import gc
 import json
 import random
 import resource
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from tests.gateway.calls import DATA, SERVICE
+from safety_service.gateway.discovery import SERVICE_ID
+from tests.gateway.calls import DATA, SERVICE, call, order
+from tests.gateway.from_openapi import calls
 from tests.gateway.test_cards import article
 from tests.gateway.test_fhir_check import parameters
 
@@ -75,43 +82,104 @@ def corpus() -> list[tuple[str, Any]]:
             found.append((SERVICE, body))
     example = DATA.parents[1] / "rules_data" / "examples" / "article-case.json"
     feedback = {"feedback": [{"card": "c", "outcome": "overridden", "outcomeTimestamp": "2026-11-22T10:05:31Z"}]}
+    found += [
+        (
+            SERVICE,
+            call(
+                order(),
+                hook=hook,
+                prefetch={"medications": {"resourceType": "Bundle", "entry": [{"resource": order(status="active")}]}},
+            ),
+        )
+        for hook in ("order-dispatch", "medication-refill", "medication-verify")
+    ]
     found += [("/check", json.loads(example.read_bytes())), (f"{SERVICE}/feedback", feedback)]
     return found + found[:2] * 5 + found[-2:] * 5  # our own as often as the strangers'
 
 
-def answer_all(client: TestClient, chance: random.Random, bodies: list[tuple[str, Any]], number: int) -> set[int]:
+def assert_answered(client: TestClient, path: str, content: str) -> int:
+    """Never a 5xx; what is refused is explained."""
+    response = client.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code < 500, (path, content[:2_000], response.text)
+    if response.status_code != 200:
+        outcome = response.json()
+        assert outcome["resourceType"] == "OperationOutcome"
+        assert all(each["diagnostics"] for each in outcome["issue"])
+    return response.status_code
+
+
+def test_a_few(client: TestClient, seed: int) -> None:
+    chance, bodies = random.Random(seed), corpus()
     seen = set()
-    for _ in range(number):
+    for _ in range(600):
         path, body = chance.choice(bodies)
         content = json.dumps(mutated(body, chance))
         if chance.random() < 0.02:
             content = content[: chance.randrange(len(content) + 1)]
-        response = client.post(path, content=content, headers={"Content-Type": "application/json"})
-        assert response.status_code < 500, (path, content[:2_000], response.text)
-        if response.status_code != 200:
-            outcome = response.json()
-            assert outcome["resourceType"] == "OperationOutcome"
-            assert all(each["diagnostics"] for each in outcome["issue"])
-        seen.add(response.status_code)
+        seen.add(assert_answered(client, path, content))
+    assert {200, 400} <= seen
+
+
+# --- by hypothesis: from the OpenAPI document, and from the strangers' requests ----------------------------------
+
+
+def sent(client: TestClient) -> st.SearchStrategy[tuple[str, Any]]:
+    """A body that the document allows, as it is or changed; or a stranger's request, changed."""
+    allowed = calls(client.get("/openapi.json").json(), SERVICE_ID)
+    random_change = st.randoms(use_true_random=False)
+    strangers = st.builds(
+        lambda each, chance: (each[0], mutated(each[1], chance)), st.sampled_from(corpus()), random_change
+    )
+    changed = st.builds(lambda each, chance: (each[0], mutated(each[1], chance)), allowed, random_change)
+    return st.one_of(allowed, changed, strangers, strangers)
+
+
+def search(client: TestClient, strategy: st.SearchStrategy[tuple[str, Any]], number: int, at: int) -> Counter[int]:
+    """The statuses of `number` calls."""
+    seen: Counter[int] = Counter()
+
+    @hypothesis.seed(at)
+    @settings(
+        max_examples=number,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(strategy)
+    def each(call: tuple[str, Any]) -> None:
+        path, body = call
+        seen[assert_answered(client, path, json.dumps(body))] += 1
+
+    each()
     return seen
 
 
-def test_a_few(client: TestClient, seed: int) -> None:
-    assert {200, 400} <= answer_all(client, random.Random(seed), corpus(), 600)
+def test_what_the_document_allows_is_answered(client: TestClient, seed: int) -> None:
+    seen = search(client, sent(client), 150, seed)
+    assert seen[200]
+    assert seen[400]
+
+
+def resident() -> float:
+    """MiB that this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3_600)
 def test_twenty_thousand_and_no_memory_lost(client: TestClient, seed: int, log_lines: Any) -> None:
-    chance, bodies = random.Random(seed), corpus()
-    answer_all(client, chance, bodies, 4_000)  # what is remembered of words and drugs has its greatest size soon
-    log_lines.truncate(0)
-    gc.collect()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(16):
-        answer_all(client, chance, bodies, 1_000)
+    """In rounds, since hypothesis remembers the examples of one search; the first fill what is remembered of words."""
+    strategy, seen = sent(client), Counter[int]()
+    held: list[float] = []
+    for i in range(20):
+        seen += search(client, strategy, 1_000, seed + i)
         log_lines.seek(0)
         log_lines.truncate(0)
-    gc.collect()
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    assert grown < 40, f"{grown:.0f} MiB more after 16,000 requests"
+        gc.collect()
+        held.append(resident())
+    print(f"{sum(seen.values()):,} calls: {dict(seen)}; MiB after each 1,000: {[round(each) for each in held]}")
+    assert sum(seen.values()) >= 20_000
+    grown = held[-1] - held[4]
+    assert grown < 40, f"{grown:.0f} MiB more after 15,000 requests"
