@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 import safety_service
 from safety_service import __version__
 from safety_service.audit import files
-from safety_service.audit.buckets import Bucket, BucketWriter, patients, read_bucket
+from safety_service.audit.batch import check_rows
+from safety_service.audit.buckets import Bucket, BucketWriter, read_bucket
 from safety_service.audit.column_map import Map, Mapped, map_columns, read_map
 from safety_service.audit.disclosure import DEFAULT, PROFILES
 from safety_service.audit.files import OutputError
@@ -32,7 +33,7 @@ from safety_service.audit.known import Told
 from safety_service.audit.lines import plain_name
 from safety_service.audit.measures import COUNTS, added_up, counts_table, measures
 from safety_service.audit.read_csv import Refused
-from safety_service.audit.replay import ALERTS, STATUSES, Found, replay
+from safety_service.audit.replay import ALERTS, STATUSES
 from safety_service.audit.report_page import LAW, Audited, report_page
 from safety_service.audit.rows import rows_of
 from safety_service.audit.tables import REJECTED, TABLES, place_of
@@ -319,9 +320,7 @@ def check_bucket(number: int) -> dict[str, Any]:
     worker = _worker
     assert worker is not None
     bucket = read_bucket(worker.work / "buckets", number)
-    found = Found(statuses={name: [] for name in STATUSES.names} if worker.statuses else None)
-    for rows in patients(bucket):
-        replay(worker.knowledge, rows, worker.told, found)
+    found = check_rows(worker.knowledge, bucket, worker.told, worker.statuses)
     files.write_table(_result(worker.work, number, "alerts.parquet"), pa.table(found.alerts, schema=ALERTS))
     if found.statuses is not None:
         files.write_table(_result(worker.work, number, "statuses.parquet"), pa.table(found.statuses, schema=STATUSES))
