@@ -21,11 +21,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from safety_service.audit import files
+from safety_service.audit.batch import Checker
 from safety_service.audit.buckets import Bucket, added_to, hashes, patients, read_bucket
 from safety_service.audit.files import TableFile
 from safety_service.audit.known import Told
 from safety_service.audit.measures import added_up, counts_table
-from safety_service.audit.replay import ALERTS, STATUSES, Found, replay
+from safety_service.audit.replay import ALERTS, STATUSES, Found
 from safety_service.audit.revisions import REVISIONS, Late, changed_since, late_rows, revised
 from safety_service.audit.tables import REJECTED, TABLES, place_of
 from safety_service.domain import to_date
@@ -135,9 +136,11 @@ def _check_all(knowledge: Knowledge, job: Job, number: int, before: int | None) 
     with ExitStack() as stack:
         alerts = stack.enter_context(TableFile(_to(job, number, "alerts.parquet"), ALERTS))
         statuses = stack.enter_context(TableFile(_to(job, number, "statuses.parquet"), STATUSES))
+        checker = Checker(knowledge, job.told, found)
         for rows in patients(bucket):
-            replay(knowledge, rows, job.told, found)
+            checker.check(rows)
             _flush(found, alerts, statuses, _HELD)
+        checker.found()
         _flush(found, alerts, statuses, 1)
     files.write_table(_to(job, number, "measures.parquet"), counts_table(found.measures))
     files.write_table(_to(job, number, "days.parquet"), _days_table(found.days))
@@ -173,7 +176,8 @@ def _check_added(
     touched = _patients_in(folders[generation + 1 :], number)
     old_bucket = read_bucket(folders[: generation + 1], number, job.ranks, touched)
     new_bucket = read_bucket(folders, number, job.ranks, touched)
-    before, now = (Found(statuses={name: [] for name in STATUSES.names}) for _ in range(2))
+    before, now = (Found(statuses={name: [] for name in STATUSES.names} if job.statuses else None) for _ in range(2))
+    check_before, check_now = (Checker(knowledge, job.told, found) for found in (before, now))
     old = {rows.patient: rows for rows in patients(old_bucket)}
     since: dict[str, int] = {}
     late: dict[str, list[Late]] = {}
@@ -183,16 +187,18 @@ def _check_added(
         if day is None:
             continue  # all of it was known: only said again
         since[rows.patient] = day
-        replay(knowledge, rows._replace(since=day), job.told, now)
+        check_now.check(rows._replace(since=day))
         if earlier is not None:
             late[rows.patient] = late_rows(earlier, rows)
-            replay(knowledge, earlier._replace(since=day), job.told, before)
+            check_before.check(earlier._replace(since=day))
+    check_before.found()
+    check_now.found()
     stored = {name: pq.read_table(result_file(job.work, generation, number, f"{name}.parquet")) for name in _PARTS}
     new_alerts = pa.table(now.alerts, schema=ALERTS)
     kept, dropped = _apart(stored["alerts"], since)
     files.write_table(_to(job, number, "alerts.parquet"), _in_order(kept, new_alerts))
     kept, _ = _apart(stored["statuses"], since)
-    new_statuses = pa.table(now.statuses if job.statuses else STATUSES.empty_table(), schema=STATUSES)
+    new_statuses = STATUSES.empty_table() if now.statuses is None else pa.table(now.statuses, schema=STATUSES)
     files.write_table(_to(job, number, "statuses.parquet"), _in_order(kept, new_statuses))
     counts = [stored["measures"], counts_table(now.measures), _negative(counts_table(before.measures))]
     total = added_up(counts)

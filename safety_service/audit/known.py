@@ -6,7 +6,7 @@ told of its end takes part from that day on: a record stopped on 1 March is acti
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -85,40 +85,76 @@ def is_index(row: Row) -> bool:
 
 def requests(rows: PatientRows, told: Told) -> Iterator[tuple[int, CheckRequest]]:
     """Each record to check, by its place in `rows.medications`, with what was known on its day."""
-    records = [_record(row) for row in rows.medications]
-    conditions = [(_known_on(row, "onset"), _condition(row)) for row in rows.conditions]
-    labs = [(_known_on(row), _lab(row)) for row in rows.labs]
-    care = [(_known_on(row), _care(row)) for row in rows.care]
+    known = Known(rows, told)
     for i, row in enumerate(rows.medications):
-        if not is_index(row) or row["known_on"] < rows.since:
-            continue
+        if is_index(row) and row["known_on"] >= rows.since:
+            yield i, known.request(i)
+
+
+class Known:
+    """All that is known of one patient, to be asked for a day."""
+
+    def __init__(self, rows: PatientRows, told: Told) -> None:
+        self.rows = rows
+        self._told = told
+        self._records: list[Dated] | None = None
+        self._conditions = [(_known_on(row, "onset"), _condition(row)) for row in rows.conditions]
+        self._labs = [(_known_on(row), _lab(row)) for row in rows.labs]
+        self._care = [(_known_on(row), _care(row)) for row in rows.care]
+
+    def request(self, i: int) -> CheckRequest:
+        """The request that the online service would have been sent for a record."""
+        if self._records is None:
+            self._records = [record_of(row) for row in self.rows.medications]
+        row = self.rows.medications[i]
         day = row["known_on"]
-        history = [records[j].on(day) for j in range(i) if not _same_supply(rows.medications[j], row)]
+        history = [self._records[j].on(day) for j in range(i) if not same_supply(self.rows.medications[j], row)]
+        return CheckRequest(prescription_of(row), self.patient(row, day, history), day)
+
+    def patient(self, row: Row, day: int, medications: Iterable[MedicationRecord] = ()) -> Patient:
+        """The patient as known on a day, and as the record `row` tells."""
+        patient = self.without_answers(day)
+        return replace(
+            patient,
+            hepatic=replace(patient.hepatic, grade=HepaticGrade(row["hepatic_grade"])),
+            medications=_listed(medications, self._told.medications, "medications" in self.rows.holes),
+            alcohol_use=Answer(row["alcohol_use"]),
+            drives_or_operates_machinery=Answer(row["drives"]),
+            falls=Answer(row["falls"]),
+        )
+
+    def without_answers(self, day: int) -> Patient:
+        """The patient as known on a day, without medications and without what only a record tells."""
+        rows, told = self.rows, self._told
         earliest, latest = (None, None) if rows.born is None else rows.born
-        patient = Patient(
+        return Patient(
             id=rows.patient,
             born_earliest=earliest,
             born_latest=latest,
             sex=rows.sex,
             hepatic=Hepatic(
-                grade=HepaticGrade(row["hepatic_grade"]),
-                labs=_listed((lab for known, lab in labs if known <= day), told.labs, "labs" in rows.holes),
+                labs=_listed((lab for known, lab in self._labs if known <= day), told.labs, "labs" in rows.holes),
             ),
             conditions=_listed(
-                (each.on(day) for known, each in conditions if known <= day),
+                (each.on(day) for known, each in self._conditions if known <= day),
                 told.conditions,
                 "conditions" in rows.holes,
             ),
-            medications=_listed(history, told.medications, "medications" in rows.holes),
-            alcohol_use=Answer(row["alcohol_use"]),
-            drives_or_operates_machinery=Answer(row["drives"]),
-            falls=Answer(row["falls"]),
-            care=_listed((each for known, each in care if known <= day), told.care, "care" in rows.holes),
+            care=_listed((each for known, each in self._care if known <= day), told.care, "care" in rows.holes),
         )
-        yield i, CheckRequest(_prescription(row), patient, day)
+
+    def changes(self) -> list[int]:
+        """The days, in order, on which `without_answers` changes."""
+        days = {known for known, _ in (*self._conditions, *self._labs, *self._care)}
+        return sorted(days.union(each.day for _, each in self._conditions))
+
+    @property
+    def medications_complete(self) -> bool:
+        """The records are held to be all there are."""
+        return self._told.medications is Completeness.COMPLETE and "medications" not in self.rows.holes
 
 
-def _same_supply(one: Row, other: Row) -> bool:
+def same_supply(one: Row, other: Row) -> bool:
     """One is the order, the other a dispensing that fills it: the same tablets, not to be counted twice."""
     if one["kind"] == other["kind"]:
         return False
@@ -158,7 +194,8 @@ def indications_of(text: str) -> tuple[Condition, ...]:
     return tuple(found)
 
 
-def _prescription(row: Row) -> Prescription:
+def prescription_of(row: Row) -> Prescription:
+    """The record as the order under check."""
     return Prescription(
         medication=concept(row["drug"]),
         id=row["record"],
@@ -181,7 +218,8 @@ def _prescription(row: Row) -> Prescription:
     )
 
 
-def _record(row: Row) -> Dated:
+def record_of(row: Row) -> Dated:
+    """The record as one of the history."""
     status = RecordStatus(row["status"])
     end = row["end"]
     record = MedicationRecord(

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
 
 from safety_service.audit.known import PatientRows, Row, Told, requests
-from safety_service.domain import Alert, Check, CheckStatus, Overall, RecordKind, Role, to_date
+from safety_service.domain import (
+    AlertWords,
+    Check,
+    CheckStatus,
+    FactUsed,
+    Implicated,
+    Overall,
+    RecordKind,
+    Role,
+    Threshold,
+    to_date,
+)
 from safety_service.engine.check import Answered, Weighed, answered, weigh
 from safety_service.engine.history import display_name
 from safety_service.knowledge.knowledge import Knowledge
@@ -55,7 +67,7 @@ LEVELS = ("all", "practice", "prescriber", "drug")
 KINDS = {int(kind): kind.name.lower() for kind in RecordKind}
 KINDS[int(RecordKind.UNSPECIFIED)] = RecordKind.ORDER.name.lower()
 # What a record's answer to a rule is, when it was asked for several drugs: the first of these that one of them is.
-_FIRST = (
+RANKED = (
     CheckStatus.FIRED,
     CheckStatus.ERROR,
     CheckStatus.NOT_EVALUATED,
@@ -63,7 +75,7 @@ _FIRST = (
     CheckStatus.SUPPRESSED,
     CheckStatus.NOT_APPLICABLE,
 )
-_RANK = {status: i for i, status in enumerate(_FIRST)}
+RANK = {status: i for i, status in enumerate(RANKED)}
 
 
 Answers = tuple[tuple[str, str], ...]
@@ -89,7 +101,7 @@ class Found:
 def replay(knowledge: Knowledge, rows: PatientRows, told: Told, found: Found) -> None:
     """Adds what the records of one patient come to."""
     for i, weighed, answers in decisions(knowledge, rows, told):
-        _add(found, rows.medications[i], weighed, answers)
+        add(found, rows.medications[i], weighed, answers)
 
 
 def decisions(knowledge: Knowledge, rows: PatientRows, told: Told) -> Iterator[tuple[int, Weighed, Answered]]:
@@ -104,28 +116,24 @@ def month_of(day: int) -> int:
     return day - to_date(day).day + 1
 
 
-def _add(found: Found, row: Row, weighed: Weighed, answers: Answered) -> None:
+def add(found: Found, row: Row, weighed: Weighed, answers: Answered) -> None:
+    """Adds what one record comes to."""
     day = row["known_on"]
     month = month_of(day)
     kind = KINDS[row["kind"]]
     drug = display_name(weighed.order.resolution)
     found.records[kind] += 1
-    shared = {
-        "patient": row["patient"],
-        "index_record": row["record"],
-        "index_date": to_date(day),
-        "month": to_date(month),
-        "record_kind": kind,
-        "drug": drug,
-        "prescriber": row["prescriber"],
-        "practice": row["practice"],
-    }
+    shared = (
+        row["patient"], row["record"], to_date(day), to_date(month), kind, drug, row["prescriber"], row["practice"],
+    )  # fmt: skip
     for alert in answers.alerts:
-        _add_alert(found.alerts, shared, alert)
+        said = facts_column(alert.facts), thresholds_column(alert.thresholds)
+        could_add = [each.fact for each in alert.missing]
+        add_alert(found.alerts, shared, alert.words, *said, could_add, alert.implicated)
     of_rules = record_answers(answers.checks)
     counted = [(rule_id, COUNTED[status]) for rule_id, (status, _) in of_rules.items() if status in COUNTED]
     if weighed.lines:
-        counted.append(("", _OVERALL[answers.overall]))
+        counted.append(("", OVERALL[answers.overall]))
         values = weighed.spoken[0].facts.values
         for what in ("course_days", "episode_days"):
             low, high = values[SLOTS[what]], values[SLOTS[what] + 1]
@@ -146,7 +154,7 @@ def _add(found: Found, row: Row, weighed: Weighed, answers: Answered) -> None:
             )
 
 
-_OVERALL = {
+OVERALL = {
     Overall.ALERTS: "fired",
     Overall.INCOMPLETE: "not_evaluable",
     Overall.ADVICE: "passed",
@@ -165,29 +173,44 @@ def record_answers(checks: Sequence[Check]) -> dict[str, tuple[CheckStatus, list
     found: dict[str, tuple[CheckStatus, list[str]]] = {}
     for each in checks:
         known = found.get(each.rule_id)
-        if known is None or _RANK[each.status] < _RANK[known[0]]:
+        if known is None or RANK[each.status] < RANK[known[0]]:
             found[each.rule_id] = each.status, [missing.fact for missing in each.missing] if each.missing else []
     return found
 
 
-def _add_alert(columns: dict[str, list[Any]], shared: dict[str, Any], alert: Alert) -> None:
-    records = [each.reference for each in alert.implicated if each.role in (Role.CO_AGENT, Role.HISTORY)]
-    codes = [each.reference for each in alert.implicated if each.role is Role.CONDITION]
-    _append(
-        columns,
-        {
-            **shared,
-            "rule_id": alert.rule_id,
-            "rule_version": alert.rule_version,
-            "severity": alert.severity.name.lower(),
-            "subject": alert.subject,
-            "facts": [{"name": each.name, "value": each.value, "unit": each.unit} for each in alert.facts],
-            "thresholds": [each._asdict() for each in alert.thresholds],
-            "missing": [each.fact for each in alert.missing],
-            "evidence_records": list(dict.fromkeys(records)),
-            "evidence_codes": list(dict.fromkeys(codes)),
-        },
-    )
+Shared = tuple[str, str, date, date, str, str, str, str]
+
+
+def facts_column(facts: Sequence[FactUsed]) -> list[dict[str, str]]:
+    """The facts of an alert, as the table of alerts holds them."""
+    return [{"name": each.name, "value": each.value, "unit": each.unit} for each in facts]
+
+
+def thresholds_column(thresholds: Sequence[Threshold]) -> list[dict[str, str]]:
+    """The thresholds of an alert, as the table of alerts holds them."""
+    return [each._asdict() for each in thresholds]
+
+
+def add_alert(
+    columns: dict[str, list[Any]],
+    shared: Shared,
+    words: AlertWords,
+    facts: list[dict[str, str]],
+    thresholds: list[dict[str, str]],
+    missing: Sequence[str],
+    implicated: Sequence[Implicated],
+) -> None:
+    """Adds an alert to the columns of `ALERTS`; `shared` is what all alerts of a record have in common."""
+    records = [each.reference for each in implicated if each.role in (Role.CO_AGENT, Role.HISTORY)]
+    codes = [each.reference for each in implicated if each.role is Role.CONDITION]
+    patient, record, day, month, kind, drug, prescriber, practice = shared
+    row = (
+        patient, record, day, month, kind, words.rule_id, words.rule_version, words.severity.name.lower(),
+        words.subject, drug, prescriber, practice, facts, thresholds, list(missing), list(dict.fromkeys(records)),
+        list(dict.fromkeys(codes)),
+    )  # fmt: skip
+    for column, value in zip(columns.values(), row, strict=True):
+        column.append(value)
 
 
 def _append(columns: dict[str, list[Any]], row: dict[str, Any]) -> None:

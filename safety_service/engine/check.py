@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -91,8 +91,11 @@ def weigh(knowledge: Knowledge, request: CheckRequest) -> Weighed:
     resolution = recognised(knowledge.names, request.prescription.medication)
     order = read_order(knowledge, request, resolution)
     history = read_history(knowledge, request)
-    patient = patient_facts(knowledge, request, order.start)
+    return weigh_read(knowledge, order, history, patient_facts(knowledge, request, order.start))
 
+
+def weigh_read(knowledge: Knowledge, order: Order, history: History, patient: PatientFacts) -> Weighed:
+    """The same of an order, a history and a patient that were read before."""
     lines = candidate_lines(knowledge, order)
     facts = [line_facts(knowledge, order, history, patient, line, len(lines) > 1) for line in lines]
     if facts and facts[0].values[SLOTS["relaxant_use"]] == NO:  # diazepam for something else is a partner only
@@ -158,18 +161,19 @@ def answered(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DE
             found.sort(key=lambda each: (position[each.rule_id], each.subject))
     alerts.sort(key=lambda each: (-each.severity, each.kind))  # the catalogue's order of kinds within a severity
     not_processed = _not_processed(order, history, patient)
-    overall = _overall(alerts, checks, suppressed, not_processed)
+    overall = overall_of([each.severity for each in alerts], checks, suppressed, bool(not_processed))
     return Answered(alerts, checks, suppressed, not_processed, overall, overrides.conflicts)
 
 
-def _overall(
-    alerts: list[Alert], checks: list[Check], suppressed: list[Check], not_processed: list[NotProcessed]
+def overall_of(
+    severities: Sequence[Severity], checks: Sequence[Check], suppressed: Sequence[Check], not_processed: bool
 ) -> Overall:
-    if any(each.severity >= Severity.MODERATE for each in alerts):
+    """The one word for alerts of these severities, these answers, and whether something sent could not be used."""
+    if any(each >= Severity.MODERATE for each in severities):
         return Overall.ALERTS
     if not_processed or any(each.status in _NO_ANSWER for each in checks):
         return Overall.INCOMPLETE
-    return Overall.ADVICE if alerts or suppressed else Overall.CLEAR
+    return Overall.ADVICE if severities or suppressed else Overall.CLEAR
 
 
 def _not_processed(order: Order, history: History, patient: PatientFacts) -> list[NotProcessed]:
@@ -186,7 +190,34 @@ def _not_processed(order: Order, history: History, patient: PatientFacts) -> lis
 
 def ask(program: Program, facts: LineFacts) -> Spoken:
     """Each rule of the program answered, absorption applied."""
-    true, unknown, not_applicable = program.answer(facts.values)
+    said = verdict(program, *program.answer(facts.values))
+    answers = said.answers
+    told: dict[str, Missing] = {}  # many rules lack the same facts
+    for at, live, unknown in said.open:
+        missing = _missing(live, unknown, facts, told)
+        if answers[at].status is _OPEN:
+            whole = live.open.get(missing)
+            if whole is None:
+                whole = live.open[missing] = answers[at]._replace(missing=missing)
+            answers[at] = whole
+        elif missing:
+            answers[at] = answers[at]._replace(missing=missing)
+    return Spoken(program.subject, facts, answers, said.fired)
+
+
+class Verdict(NamedTuple):
+    """What the masks of a program say: all answers, which rules fired, and which facts are still to be named.
+
+    `open`: the place of the answer, its rule and the mask of the clauses that were left open.
+    """
+
+    answers: list[Check]
+    fired: list[Fired]
+    open: list[tuple[int, LiveRule, int]]
+
+
+def verdict(program: Program, true: int, unknown: int, not_applicable: int) -> Verdict:
+    """The answers that follow from the masks of the clauses; a fact that is missing is not named yet."""
     speaking = true | unknown | not_applicable
     absorbed: dict[str, str] = {}
     for live in program.absorbing:
@@ -195,7 +226,7 @@ def ask(program: Program, facts: LineFacts) -> Spoken:
                 absorbed.setdefault(other, live.rule.id)
     answers = list(program.quiet)
     fired: list[Fired] = []
-    told: dict[str, Missing] = {}  # many rules lack the same facts
+    left: list[tuple[int, LiveRule, int]] = []
     for at, live in program.live:
         mask = live.mask
         if not mask & speaking:
@@ -206,16 +237,17 @@ def ask(program: Program, facts: LineFacts) -> Spoken:
             answers[at] = live.absorbed[absorbed[live.rule.id]]
         elif true & mask:
             clause, earlier = _first_true(live, true)
-            missing = _missing(live, unknown & earlier, facts, told) if unknown & earlier else ()
-            answers[at] = live.fired._replace(missing=missing) if missing else live.fired
+            answers[at] = live.fired
             fired.append(Fired(at, live, clause))
+            if unknown & earlier:
+                left.append((at, live, unknown & earlier))
         else:
-            missing = _missing(live, unknown, facts, told)
-            answer = live.open.get(missing)
+            answer = live.open.get(_OPEN)
             if answer is None:
-                answer = live.open[missing] = live.passed._replace(status=_OPEN, missing=missing)
+                answer = live.open[_OPEN] = live.passed._replace(status=_OPEN)
             answers[at] = answer
-    return Spoken(program.subject, facts, answers, fired)
+            left.append((at, live, unknown))
+    return Verdict(answers, fired, left)
 
 
 def _first_true(live: LiveRule, true: int) -> tuple[LiveClause, int]:
@@ -230,19 +262,24 @@ def _first_true(live: LiveRule, true: int) -> tuple[LiveClause, int]:
 
 def _missing(live: LiveRule, unknown: int, facts: LineFacts, told: dict[str, Missing]) -> tuple[Missing, ...]:
     """The open facts of the open clauses, each with the field that would settle it; `told` has those found before."""
-    key = (unknown & live.mask, live.pick(facts.values))
-    names = live.open.get(key)
-    if names is None:
-        if len(live.open) >= MOST_TOLD:
-            live.open.clear()
-        names = live.open[key] = _open_names(live, unknown, facts.values)
     found = []
-    for name in names:
+    for name in missing_facts(live, unknown, facts.values):
         missing = told.get(name)
         if missing is None:
             missing = told[name] = why_missing(facts, name)
         found.append(missing)
     return tuple(found)
+
+
+def missing_facts(live: LiveRule, unknown: int, values: list[int]) -> tuple[str, ...]:
+    """The open facts of the open clauses, each once."""
+    key = (unknown & live.mask, live.pick(values))
+    names = live.open.get(key)
+    if names is None:
+        if len(live.open) >= MOST_TOLD:
+            live.open.clear()
+        names = live.open[key] = _open_names(live, unknown, values)
+    return names
 
 
 def _open_names(live: LiveRule, unknown: int, values: list[int]) -> tuple[str, ...]:
@@ -293,7 +330,7 @@ def _as_partner(knowledge: Knowledge, order: Order, history: History, patient: P
     whole = pair_facts(knowledge, order, history, patient, any_line, [_order_span(order)])
     whole.values[SLOTS["code_text_conflict"]] = YES if order.resolution.conflict else NO
     spoken.append(ask(knowledge.any_order, whole))
-    for line, events in _relaxants_taken(knowledge, order, history):
+    for line, events in relaxants_taken(knowledge, order, history):
         facts = pair_facts(knowledge, order, history, patient, line, events)
         spoken.append(ask(line.pair_program, facts))
     return spoken
@@ -308,7 +345,7 @@ def _rules_of_other_relaxants(
     relaxant are answered for the one ordered and are not asked twice.
     """
     spoken: list[Spoken] = []
-    for line, events in _relaxants_taken(knowledge, order, history):
+    for line, events in relaxants_taken(knowledge, order, history):
         if line.ingredient == order.relaxant:
             continue
         facts = pair_facts(knowledge, order, history, patient, line, events)
@@ -319,7 +356,7 @@ def _rules_of_other_relaxants(
     return spoken
 
 
-def _relaxants_taken(knowledge: Knowledge, order: Order, history: History) -> list[tuple[Line, list[Event]]]:
+def relaxants_taken(knowledge: Knowledge, order: Order, history: History) -> list[tuple[Line, list[Event]]]:
     """The product lines of relaxants that can share a day with the order, each with its records."""
     by_line: dict[str, list[Event]] = {}
     for event in history.events:

@@ -165,6 +165,30 @@ def explain(
     A repeat has the same fingerprint: the same rule with the same severity, of the same order, other drugs and
     conditions, on the same facts. Facts that count days or years change by mere waiting and are not in it.
     """
+    told = put_in_words(telling, rule, clause)
+    words, partners = told.words, told.partners
+    implicated = implicated_in(telling, told)
+    own = stamp.copy()
+    own.update(told.sameness)
+    for each in implicated:
+        own.update(each.display.encode() + b"\0")
+    said = words.facts
+    facts = telling.facts
+    if partners or facts.evidence or facts.episode_records or facts.patient.problems.ever:
+        said = _with_evidence(telling, said, partners)
+    return Alert(words, own.hexdigest(), said, missing, implicated, options, telling.pathway_step)
+
+
+class Told(NamedTuple):
+    """The words of an alert, what makes another its repeat, and the other drugs it is about."""
+
+    words: AlertWords
+    sameness: bytes
+    partners: Sequence[Event]
+
+
+def put_in_words(telling: Telling, rule: LiveRule, clause: LiveClause) -> Told:
+    """The words of a clause that fired, remembered by all that they depend on."""
     facts = telling.facts
     partners: Sequence[Event] = ()
     partner_names = ""
@@ -186,16 +210,7 @@ def explain(
             clause.told.clear()
         said_of_all = _words(telling, rule, clause, partner_names, purposes)
         told = clause.told[key] = said_of_all, _sameness(said_of_all)
-    words, sameness = told
-    implicated = _implicated(telling, words, partners)
-    own = stamp.copy()
-    own.update(sameness)
-    for each in implicated:
-        own.update(each.display.encode() + b"\0")
-    said = words.facts
-    if partners or facts.evidence or facts.episode_records or facts.patient.problems.ever:
-        said = _with_evidence(telling, said, partners)
-    return Alert(words, own.hexdigest(), said, missing, implicated, options, telling.pathway_step)
+    return Told(told[0], told[1], partners)
 
 
 def _sameness(words: AlertWords) -> bytes:
@@ -427,7 +442,9 @@ def _suggestions(telling: Telling, clause: LiveClause) -> tuple[Suggestion, ...]
     return tuple(found)
 
 
-def _implicated(telling: Telling, words: AlertWords, partners: Sequence[Event]) -> tuple[Implicated, ...]:
+def implicated_in(telling: Telling, told: Told) -> tuple[Implicated, ...]:
+    """The order, and the drugs, records and conditions that an alert is about."""
+    words, partners = told.words, told.partners
     order, history, facts = telling.order, telling.history, telling.facts
     found = [Implicated(Role.TRIGGER, order.recorded.reference, order.recorded.display)]
     if order.relaxant != facts.line.ingredient and facts.line.id:  # the partner is ordered, the relaxant is in use

@@ -33,7 +33,7 @@ from safety_service.engine.patient import PatientFacts
 from safety_service.engine.problems import Problems
 from safety_service.engine.route import route_not_oral
 from safety_service.engine.supply import SIG, Dose, Supply, dose, micrograms, quantity_against_days, supply
-from safety_service.engine.use import put_use
+from safety_service.engine.use import Use, put_use
 from safety_service.knowledge.knowledge import Knowledge, Line
 from safety_service.knowledge.resolve import Resolution
 from safety_service.knowledge.schema import Product
@@ -115,7 +115,13 @@ def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resoluti
         request = replace(request, prescription=prescription)
     given = supply(prescription, start, strength, most_days, completed.days)
     notes += completed.read_notes(given.source == SIG)
-    recorded = Recorded(prescription.id or "prescription", "prescription", display_name(resolution), resolution)
+    recorded = Recorded(
+        prescription.id or "prescription",
+        "prescription",
+        display_name(resolution),
+        resolution,
+        prescription.prescriber_id,
+    )
     often = prescription.frequency
     told_by = (
         often and (often.times_low, often.times_high, often.period_hours),
@@ -170,25 +176,38 @@ def line_facts(
     knowledge: Knowledge, order: Order, history: History, patient: PatientFacts, line: Line, lines_open: bool
 ) -> LineFacts:
     """Facts for the rules of `line`, the order being that line's drug."""
-    request = order.request
-    prescription = request.prescription
-    gap = knowledge.policy_numbers["policy.exposure.gap_days"]
-    most_days = knowledge.policy_numbers["policy.exposure.most_days"]
     values = patient.values.copy()
-    conflicts: list[str] = []
-
-    # --- what the drug is ordered for
-    use = put_use(knowledge, request, patient.problems, line, values)
-    if use.conflict:
-        conflicts.append(use.conflict)
-    role = MAYBE_IN_CLASS
-    if use.exempt == YES or use.relaxant == NO:
-        role = NOT_IN_CLASS
-    elif (use.exempt, use.relaxant) == (NO, YES):
-        role = IN_CLASS
+    use = put_use(knowledge, order.request, patient.problems, line, values)
     own_evidence = put_allergies(knowledge, patient.allergies, order.resolution, line, values)
+    given = put_order(knowledge, order, lines_open, values)
+    past = put_history(knowledge, order, history, patient.problems, line, class_role_of(use), values)
+    own_evidence["duplicate_order"] = past.doubles
+    return LineFacts(
+        line=line,
+        values=values,
+        order=order,
+        history=history,
+        patient=patient,
+        dose=given,
+        window=past.window,
+        new_start=past.new_start,
+        conflicts=(*([use.conflict] if use.conflict else ()), *past.conflicts),
+        episode_records=past.episode_records,
+        evidence=patient.evidence | {name: found for name, found in own_evidence.items() if found},
+    )
 
-    # --- the order itself
+
+def class_role_of(use: Use) -> int:
+    """How an order used so counts for the class."""
+    if use.exempt == YES or use.relaxant == NO:
+        return NOT_IN_CLASS
+    return IN_CLASS if (use.exempt, use.relaxant) == (NO, YES) else MAYBE_IN_CLASS
+
+
+def put_order(knowledge: Knowledge, order: Order, lines_open: bool, values: list[int]) -> Dose:
+    """Puts the facts of the order by itself; nothing of them depends on its dates, but for their distance."""
+    prescription = order.request.prescription
+    most_days = knowledge.policy_numbers["policy.exposure.most_days"]
     values[SLOTS["code_text_conflict"]] = YES if order.resolution.conflict else NO
     values[SLOTS["form_open"]] = YES if lines_open else NO
     route = route_not_oral(prescription.route, order.resolution.route)
@@ -205,8 +224,32 @@ def line_facts(
     days = order.supply
     put_number(values, "supply_days", days.days_low, days.days_high)
     put_number(values, "course_days", days.course_low, days.course_high)
+    return given
 
-    # --- the history folded
+
+class Past(NamedTuple):
+    """What the history says of an order besides the facts: as in `LineFacts`, and the records of the same drug."""
+
+    window: tuple[int, int, int]
+    new_start: Answer
+    conflicts: tuple[str, ...]
+    episode_records: tuple[int, ...]
+    doubles: tuple[str, ...]
+
+
+def put_history(
+    knowledge: Knowledge,
+    order: Order,
+    history: History,
+    problems: Problems,
+    line: Line,
+    role: int,
+    values: list[int],
+) -> Past:
+    """Puts the facts that the history, folded, says of an order of the line's drug."""
+    gap = knowledge.policy_numbers["policy.exposure.gap_days"]
+    days = order.supply
+    conflicts: list[str] = []
     state = folded(history, gap, extra=len(order.resolution.ingredients) + 1)
     for event in order_events(knowledge, order, history, line.ingredient):
         add(state, event, gap)
@@ -215,22 +258,15 @@ def line_facts(
     fold.observe(state, 0, line.chain, key, order.start, days.course_low, days.course_high, role, gap, out, 0)
     new_start = _exposure(history, order, line, out, values, conflicts)
     window = order.start, order.low_end, order.high_end
-    _overlaps(knowledge, order, history, patient.problems, line, state, key, window, values)
+    _overlaps(knowledge, order, history, problems, line, state, key, window, values)
     doubles = _duplicate_order(order, history, line, window)
     values[SLOTS["duplicate_order"]] = doubles.answer
-    own_evidence["duplicate_order"] = doubles.evidence
-    return LineFacts(
-        line=line,
-        values=values,
-        order=order,
-        history=history,
-        patient=patient,
-        dose=given,
-        window=window,
-        new_start=new_start,
-        conflicts=tuple(conflicts),
-        episode_records=_episode(history, line, out[fold.BEFORE_LOW], out[fold.PREVIOUS_RECORD]),
-        evidence=patient.evidence | {name: found for name, found in own_evidence.items() if found},
+    return Past(
+        window,
+        new_start,
+        tuple(conflicts),
+        _episode(history, line, out[fold.BEFORE_LOW], out[fold.PREVIOUS_RECORD]),
+        doubles.evidence,
     )
 
 
@@ -275,7 +311,7 @@ def _duplicate_order(order: Order, history: History, line: Line, window: tuple[i
 
 def _differs(order: Order, recorded: Recorded, ingredient: str) -> int:
     """Whether a record of the same ingredient is of another product or another prescriber."""
-    mine, other = order.request.prescription.prescriber_id, recorded.prescriber_id
+    mine, other = order.recorded.prescriber_id, recorded.prescriber_id
     if mine and other and mine != other:
         return YES
     one, two = order.resolution, recorded.resolution

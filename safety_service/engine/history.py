@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -29,7 +30,7 @@ from safety_service.knowledge.value_sets import ConditionClasses
 UNRECOGNISED = -1
 _ALL_CLASSES = -1  # every bit set: it could be anything
 SUBSTANCE = 7  # characters of an ATC code that names a substance; a shorter one names a group
-_PREFERENCE = (2, 1, 0, 2)  # by RecordKind: dispensings before orders before statements and what is not said
+PREFERENCE = (2, 1, 0, 2)  # by RecordKind: dispensings before orders before statements and what is not said
 _MUSCLE_SETS = ("back-pain", "muscle-spasm", "spasticity", "spasticity-diazepam")
 _SPASTICITY_SETS = ("spasticity",)
 
@@ -67,8 +68,8 @@ class Recorded(NamedTuple):
 class History:
     """All events in the order they became known, and everything said about the records along the way."""
 
-    events: tuple[Event, ...]
-    records: tuple[Recorded, ...]
+    events: Sequence[Event]
+    records: Sequence[Recorded]
     keys: dict[str, int]
     complete: bool
     unrecognised: bool  # a drug on the list could be anything
@@ -76,6 +77,7 @@ class History:
     resolved: tuple[ResolvedMedication, ...]
     not_processed: tuple[NotProcessed, ...]
     conflicts: tuple[str, ...]
+    state: Sequence[int] = ()  # of the fold after all events, where it was kept; `folded` makes it otherwise
 
 
 @lru_cache(maxsize=8192)
@@ -208,7 +210,7 @@ def read_history(knowledge: Knowledge, request: CheckRequest) -> History:
     kinds: dict[str, int] = {}
     for *_, record, recorded in found:
         for name in recorded.resolution.names:
-            kinds[name] = min(kinds.get(name, 9), _PREFERENCE[record.kind])
+            kinds[name] = min(kinds.get(name, 9), PREFERENCE[record.kind])
     keys: dict[str, int] = {}
     events: list[Event] = []
     open_chains: set[int] = set()
@@ -216,7 +218,9 @@ def read_history(knowledge: Knowledge, request: CheckRequest) -> History:
         at = len(records)
         records.append(recorded)
         for name, bits, may_bits in recognise(knowledge, recorded.resolution):
-            event = _event(knowledge, request.as_of, record, recorded, at, name, bits, may_bits, kinds, keys, most_days)
+            event = event_of(
+                knowledge, request.as_of, record, recorded, at, name, bits, may_bits, kinds, keys, most_days
+            )
             if event.chain >= 0 and event.days_high > 0 and event.supply_start == NONE:
                 open_chains.add(event.chain)
             events.append(event)
@@ -237,7 +241,7 @@ def _start(record: MedicationRecord) -> int | None:
     return record.start if record.start is not None else record.known_on
 
 
-def _event(
+def event_of(
     knowledge: Knowledge,
     as_of: int,
     record: MedicationRecord,
@@ -250,6 +254,7 @@ def _event(
     keys: dict[str, int],
     most_days: int,
 ) -> Event:
+    """What one ingredient (`name`) of a record comes to on the day `as_of`, `kinds` being what counts of each drug."""
     key = keys.setdefault(name, len(keys)) if name else UNRECOGNISED
     strength = next((each for each in recorded.resolution.ingredients if each.name == name), None)
     start = _start(record)
@@ -259,7 +264,7 @@ def _event(
     )
     lines = knowledge.lines_of.get(name, ())
     chain, role, days_low, days_high = -1, NOT_IN_CLASS, 0, 0
-    if lines and kinds.get(name) == _PREFERENCE[record.kind]:
+    if lines and kinds.get(name) == PREFERENCE[record.kind]:
         chain = lines[0].chain
         role = class_role(knowledge, lines[0], record.indications)
         days_low, days_high = given.course_low, given.course_high
@@ -312,7 +317,8 @@ def _span(
 
 
 @lru_cache(maxsize=64)
-def _empty(capacity: int) -> tuple[int, ...]:
+def empty(capacity: int) -> tuple[int, ...]:
+    """The state of an empty history with room for `capacity` exposures."""
     state = [0] * fold.size(capacity)
     fold.clear(state, 0, capacity)
     return tuple(state)
@@ -320,10 +326,19 @@ def _empty(capacity: int) -> tuple[int, ...]:
 
 def folded(history: History, gap: int, extra: int) -> list[int]:
     """The state of the fold after all events, with room for `extra` more exposures."""
-    state = list(_empty(len(history.events) + extra))
+    if history.state:
+        return with_room(history.state, extra)
+    state = list(empty(len(history.events) + extra))
     for event in history.events:
         add(state, event, gap)
     return state
+
+
+def with_room(state: Sequence[int], extra: int) -> list[int]:
+    """The same state, with room for `extra` more exposures."""
+    wider = [*state, *[0] * (extra * fold.EXPOSURE)]
+    wider[fold.CAPACITY] += extra
+    return wider
 
 
 def add(state: list[int], event: Event, gap: int) -> None:

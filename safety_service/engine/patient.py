@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from safety_service.domain import (
     Answer,
     CareOutcome,
+    CareTried,
     CheckRequest,
     ChildPughClass,
     ChildPughInputs,
+    Condition,
     HepaticGrade,
     LabResult,
     Listed,
     LiverTest,
     NotProcessed,
+    Patient,
+    Prescription,
     to_date,
 )
 from safety_service.engine.allergies import NO_ALLERGIES, Allergies, read_allergies
@@ -71,19 +77,39 @@ class PatientFacts:
 
 def patient_facts(knowledge: Knowledge, request: CheckRequest, start: int) -> PatientFacts:
     """Facts of the patient for an order from day `start`, of which the day it was ordered is preferred for the age."""
-    patient = request.patient
+    listing = read_listing(knowledge, request.patient.conditions, request.as_of)
+    return facts_on(knowledge, request, start, lasting_facts(knowledge, request, listing))
+
+
+class Listing(NamedTuple):
+    """The problem list read: problems, facts of conditions by themselves, why they are open, what was not read."""
+
+    problems: Problems
+    values: list[int]
+    why: dict[str, tuple[str, str]]
+    not_processed: tuple[NotProcessed, ...]
+
+
+def read_listing(knowledge: Knowledge, conditions: Listed[Condition], as_of: int) -> Listing:
+    """What follows from the problem list alone; `as_of` only leaves out what was known later."""
     not_processed: list[NotProcessed] = []
-    conflicts: list[str] = []
-    problems = read_problems(knowledge, patient.conditions, request.as_of, not_processed)
+    problems = read_problems(knowledge, conditions, as_of, not_processed)
     values = unknown_facts()
-    ordered_on = request.prescription.ordered_on
-    put_number(values, "age_years", *_age(request, start if ordered_on is None else ordered_on))
-    put_number(values, "age_months", *_age_months(request, start if ordered_on is None else ordered_on))
-    values[SLOTS["drives_or_operates_machinery"]] = _MASK[patient.drives_or_operates_machinery]
-    values[SLOTS["alcohol_use"]] = _MASK[patient.alcohol_use]
-    values[SLOTS["benefit_documented"]] = _MASK[request.prescription.benefit_documented]
-    values[SLOTS["last_order"]] = _MASK[request.prescription.last_order]
-    values[SLOTS["tapering"]] = _MASK[request.prescription.tapering]
+    why: dict[str, tuple[str, str]] = {}
+    put_conditions(knowledge, problems, values, why)
+    return Listing(problems, values, why, tuple(not_processed))
+
+
+def lasting_facts(knowledge: Knowledge, request: CheckRequest, listing: Listing) -> PatientFacts:
+    """Those facts of the patient that no day changes: of conditions, liver and kidneys as stated, allergies and falls.
+
+    Nothing of `request` is read but these answers and lists, the latter but for conditions.
+    """
+    patient = request.patient
+    problems = listing.problems
+    not_processed = [*listing.not_processed]
+    conflicts: list[str] = []
+    values = listing.values.copy()
     values[SLOTS["spasticity_needed_for_function"]] = _MASK[patient.spasticity_needed_for_function]
     values[SLOTS["cyp2c19_reduced"]] = _MASK[patient.cyp2c19_reduced]
     values[SLOTS["falls"]] = _falls(knowledge, patient.falls, problems, conflicts)
@@ -91,15 +117,44 @@ def patient_facts(knowledge: Knowledge, request: CheckRequest, start: int) -> Pa
     evidence: dict[str, tuple[str, ...]] = {}
     notes: list[str] = []
     _hepatic(knowledge, request, problems, values, why, evidence, conflicts, not_processed, notes)
-    put_conditions(knowledge, problems, values, why)
-    put_myocardial_infarction(knowledge, patient.conditions, problems, request.as_of, start, values)
+    why |= listing.why
     put_kidneys(knowledge, request, problems, values, why, evidence, conflicts)
-    put_pregnancy(knowledge, request, problems, values, why, evidence, conflicts)
     allergies = read_allergies(knowledge, request, not_processed)
-    _labs(patient.hepatic.labs, request.as_of, knowledge.policy_numbers["policy.hepatic.lab_window_days"], values)
-    phase = _back_pain(knowledge, request, problems, values, not_processed)
-    values[SLOTS["phase"]] = 1 << PHASES.index(phase) if phase else (1 << len(PHASES)) - 1
-    given_up = _care(knowledge, request, values, not_processed)
+    return PatientFacts(
+        values,
+        why,
+        tuple(not_processed),
+        tuple(conflicts),
+        evidence=evidence,
+        notes=tuple(notes),
+        problems=problems,
+        allergies=allergies,
+    )
+
+
+def facts_on(knowledge: Knowledge, request: CheckRequest, start: int, lasting: PatientFacts) -> PatientFacts:
+    """All facts of the patient: `lasting` are those that no day changes."""
+    prescription = request.prescription
+    values = lasting.values.copy()
+    why = lasting.why.copy()
+    evidence = lasting.evidence.copy()
+    not_processed = [*lasting.not_processed]
+    conflicts = [*lasting.conflicts]
+    ordered_on = start if prescription.ordered_on is None else prescription.ordered_on
+    put_answers(request.patient, prescription, values)
+    put_dated(
+        knowledge, request.patient, ordered_on, start, request.as_of, lasting.problems, values, why, evidence, conflicts
+    )
+    phase = put_back_pain(
+        knowledge,
+        request.patient.conditions.items,
+        prescription.indications,
+        request.as_of,
+        lasting.problems,
+        values,
+        not_processed,
+    )
+    given_up = put_care(knowledge, request.patient.care, request.as_of, values, not_processed)
     return PatientFacts(
         values,
         why,
@@ -108,15 +163,43 @@ def patient_facts(knowledge: Knowledge, request: CheckRequest, start: int) -> Pa
         phase,
         evidence,
         given_up,
-        tuple(notes),
-        problems,
-        allergies,
+        lasting.notes,
+        lasting.problems,
+        lasting.allergies,
     )
 
 
-def _age(request: CheckRequest, day: int) -> tuple[int, int]:
+def put_answers(patient: Patient, prescription: Prescription, values: list[int]) -> None:
+    """Sets what was answered with yes or no, and no list says otherwise."""
+    values[SLOTS["drives_or_operates_machinery"]] = _MASK[patient.drives_or_operates_machinery]
+    values[SLOTS["alcohol_use"]] = _MASK[patient.alcohol_use]
+    values[SLOTS["benefit_documented"]] = _MASK[prescription.benefit_documented]
+    values[SLOTS["last_order"]] = _MASK[prescription.last_order]
+    values[SLOTS["tapering"]] = _MASK[prescription.tapering]
+
+
+def put_dated(
+    knowledge: Knowledge,
+    patient: Patient,
+    ordered_on: int,
+    start: int,
+    as_of: int,
+    problems: Problems,
+    values: list[int],
+    why: dict[str, tuple[str, str]],
+    evidence: dict[str, tuple[str, ...]],
+    conflicts: list[str],
+) -> None:
+    """Sets what changes from day to day: age, pregnancy by age, how long ago an infarction and liver tests were."""
+    put_number(values, "age_years", *_age(patient, ordered_on))
+    put_number(values, "age_months", *_age_months(patient, ordered_on))
+    put_myocardial_infarction(knowledge, patient.conditions, problems, as_of, start, values)
+    put_pregnancy(knowledge, patient, problems, values, why, evidence, conflicts)
+    _labs(patient.hepatic.labs, as_of, knowledge.policy_numbers["policy.hepatic.lab_window_days"], values)
+
+
+def _age(patient: Patient, day: int) -> tuple[int, int]:
     """Completed years on a day; a partial birth date makes a range."""
-    patient = request.patient
     if patient.born_earliest is not None and patient.born_latest is not None:
         return _completed_years(patient.born_latest, day), _completed_years(patient.born_earliest, day)
     if patient.age_years is not None:
@@ -124,9 +207,8 @@ def _age(request: CheckRequest, day: int) -> tuple[int, int]:
     return LOWEST, HIGHEST
 
 
-def _age_months(request: CheckRequest, day: int) -> tuple[int, int]:
+def _age_months(patient: Patient, day: int) -> tuple[int, int]:
     """Completed months on a day; whole years alone leave twelve of them possible."""
-    patient = request.patient
     if patient.born_earliest is not None and patient.born_latest is not None:
         return _completed_months(patient.born_latest, day), _completed_months(patient.born_earliest, day)
     if patient.age_years is not None:
@@ -309,15 +391,19 @@ def _percent(result: LabResult) -> tuple[int, int]:
 # --- back pain and care ------------------------------------------------------------------------------------------
 
 
-def _back_pain(
+def put_back_pain(
     knowledge: Knowledge,
-    request: CheckRequest,
+    conditions: Sequence[Condition],
+    indications: tuple[Condition, ...],
+    as_of: int,
     problems: Problems,
     values: list[int],
     not_processed: list[NotProcessed],
 ) -> str:
-    """Sets `back_pain` and returns the phase: acute, subacute, chronic or "" when not known."""
-    indications = request.prescription.indications
+    """Sets `back_pain` and `phase`; returns the phase: acute, subacute, chronic or "" when not known.
+
+    The days are asked for only where a condition or an indication has an onset.
+    """
     back = sets_mask(knowledge, ("back-pain",))
     bits, may_bits = indication_classes(knowledge, indications)
     for i, each in enumerate(indications):
@@ -330,16 +416,19 @@ def _back_pain(
     else:
         # what the drug is for is then not known: a list without back pain does not say it is for something else
         values[SLOTS["back_pain"]] = YES if problems.now & back else EITHER
-    return _phase(knowledge, request, bits | problems.now)
+    phase = _phase(
+        knowledge, (*indications, *(c for c in conditions if c.status in COUNTING)), as_of, bits | problems.now
+    )
+    values[SLOTS["phase"]] = 1 << PHASES.index(phase) if phase else (1 << len(PHASES)) - 1
+    return phase
 
 
-def _phase(knowledge: Knowledge, request: CheckRequest, bits: int) -> str:
+def _phase(knowledge: Knowledge, counting: Sequence[Condition], as_of: int, bits: int) -> str:
     back = sets_mask(knowledge, ("back-pain",))
     defined = knowledge.pathway.phase_definitions
-    listed = request.patient.conditions.items
-    for each in (*request.prescription.indications, *(c for c in listed if c.status in COUNTING)):
-        if each.onset is not None and each.onset <= request.as_of and knowledge.conditions.of(each.codings)[0] & back:
-            days = request.as_of - each.onset
+    for each in counting:
+        if each.onset is not None and each.onset <= as_of and knowledge.conditions.of(each.codings)[0] & back:
+            days = as_of - each.onset
             if days < 7 * defined.acute_below_weeks:
                 return "acute"
             return "chronic" if days > 7 * defined.chronic_above_weeks else "subacute"
@@ -352,17 +441,16 @@ def _phase(knowledge: Knowledge, request: CheckRequest, bits: int) -> str:
     return ""
 
 
-def _care(
-    knowledge: Knowledge, request: CheckRequest, values: list[int], not_processed: list[NotProcessed]
+def put_care(
+    knowledge: Knowledge, listed: Listed[CareTried], as_of: int, values: list[int], not_processed: list[NotProcessed]
 ) -> frozenset[str]:
     """Sets the care facts; returns the options that failed or were declined."""
-    listed = request.patient.care
     closed = listed.is_complete
     tried = active = unhelpful = False
     given_up: set[str] = set()
     open_outcome = False
     for i, each in enumerate(listed.items):
-        if each.on is not None and each.on > request.as_of:
+        if each.on is not None and each.on > as_of:
             continue
         option_id = knowledge.care.match(each)
         if option_id is None:

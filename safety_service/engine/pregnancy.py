@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safety_service.domain import Answer, CheckRequest, Sex
+from safety_service.domain import Answer, Patient, Sex
 from safety_service.engine.history import sets_mask
 from safety_service.engine.problems import Problems
 from safety_service.knowledge.knowledge import Knowledge
@@ -11,7 +11,7 @@ from safety_service.rules.vocabulary import EITHER, NO, SLOTS, YES
 
 def put_pregnancy(
     knowledge: Knowledge,
-    request: CheckRequest,
+    patient: Patient,
     problems: Problems,
     values: list[int],
     why: dict[str, tuple[str, str]],
@@ -19,7 +19,6 @@ def put_pregnancy(
     conflicts: list[str],
 ) -> None:
     """Sets `pregnant` and `lactating`. What is not stated and not coded is asked for from those it can concern."""
-    patient = request.patient
     oldest = values[SLOTS["age_years"] + 1]
     youngest = values[SLOTS["age_years"]]
     from_years = knowledge.policy_numbers["policy.pregnancy.youngest_years"]

@@ -1,7 +1,7 @@
 """`make bench-audit`: the facts of the fold against SQL windows, and whole audits; each measurement in its own process.
 
-Both sides read the same sorted Parquet with whole-number keys and come to the same sums, or nothing is reported. The
-sides take turns; memory is the most that the process ever held.
+Both sides read the same files and come to the same sums, or nothing is reported: sorted Parquet with whole-number keys,
+then CSV in no order with keys that are text. The sides take turns; memory is the most that the process ever held.
 """
 
 from __future__ import annotations
@@ -13,23 +13,42 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+# An installed package (textstat) brings a `tests` of its own, which would hide ours.
+sys.modules["tests"] = ModuleType("tests")
+sys.modules["tests"].__path__ = [str(Path(__file__).parents[1])]
 
 from tests.bench.figures import HEAD, Figure, Goal, Row, table
 from tests.bench.run import PAGE, machine
 
+if TYPE_CHECKING:
+    from safety_service.audit.buckets import Bucket
+    from safety_service.knowledge.knowledge import Knowledge
+
 MARK = "## Audit\n"
 GAP = 7
 _BATCH = 1 << 20
+_PIECE = 5_000_000  # supplies made at once
+_SOURCES = {
+    "fold": "sorted Parquet, whole-number keys, warm",
+    "fold_text": "CSV in no order, text keys, compiled in that time",
+}
+DRUGS = ("one", "two", "three", "four", "five", "opioid", "benzodiazepine")
 ROOT = Path(__file__).parents[2]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench-audit", description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000, help="supplies that facts are made of")
-    parser.add_argument("--records", type=int, default=3_000, help="records of a whole audit")
+    parser.add_argument("--most", type=int, default=100_000_000, help="supplies for whether time grows with them alone")
+    parser.add_argument("--records", type=int, default=20_000, help="records of a whole audit")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--relaxants", type=float, default=0.3, help=argparse.SUPPRESS)
     parser.add_argument("--write", action="store_true", help="also write the section of docs/benchmarks.md")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -49,23 +68,22 @@ def main() -> int:
 def _measured(folder: Path, asked: argparse.Namespace) -> str:
     facts = folder / "facts.parquet"
     _child("make_facts", facts, asked)
-    rounds: dict[str, list[dict[str, Any]]] = {"fold": [], "sql": []}
-    for _ in range(asked.rounds):
-        for name, found in rounds.items():
-            found.append(_child(name, facts, asked))
-    sums = {json.dumps(each["sums"]) for found in rounds.values() for each in found}
-    if len(sums) != 1:
-        raise SystemExit(f"The facts differ: {sums}")
-    seconds = {name: [each["seconds"] for each in found] for name, found in rounds.items()}
-    held = {name: [each["peak"] for each in found] for name, found in rounds.items()}
-    speed, memory = Figure.ratio(seconds["sql"], seconds["fold"]), Figure.ratio(held["fold"], held["sql"])
-    rows = [
-        Row("facts of the fold: DuckDB windows / compiled fold, seconds", speed, "x", Goal(3, 8)),
-        Row("  the same, most memory, fold / DuckDB", memory, "x", Goal(1, at_most=True)),
-        Row("  compiled fold, supplies a second, warm", _rate(asked.rows, seconds["fold"])),
-        Row("  compiling it, once a process", Figure.of([each["compile"] for each in rounds["fold"]]), "s"),
-        Row("  DuckDB, 2 threads, supplies a second", _rate(asked.rows, seconds["sql"])),
-    ]
+    rows = _sides(facts, asked, ("fold", "sql"), asked.rounds, Goal(3, 8), Goal(1, at_most=True))
+    text = folder / "facts.csv"
+    _child("make_text", text, asked)
+    facts.unlink()
+    rows += _sides(text, asked, ("fold_text", "sql_text"), 1, None, None)
+    text.unlink()
+    if asked.most > asked.rows:
+        many = argparse.Namespace(**{**vars(asked), "rows": asked.most})
+        _child("make_facts", facts, many)
+        most = _child("fold", facts, many)
+        facts.unlink()
+        rate = _rate(asked.most, [most["seconds"]])
+        rows.append(Row(f"compiled fold of {asked.most:,} supplies, supplies a second", rate))
+        rows.append(Row("  most memory", Figure.of([most["peak"] / 1e6]), "MB"))
+    for share in (0.3, 0.05):
+        rows += _replayed(folder, argparse.Namespace(**{**vars(asked), "relaxants": share}))
     for form in ("parquet", "csv"):
         source = folder / form
         _child(f"make_{form}", source, asked)
@@ -78,9 +96,51 @@ def _measured(folder: Path, asked: argparse.Namespace) -> str:
     said = (
         f"Written by `make bench-audit ARGS=--write`. {machine()}\n\n{asked.rows:,} supplies for the facts (episode, "
         "days in hand, class episode, new start, shared days of two classes), the same sums from both sides; "
-        f"{asked.records:,} made-up records for whole audits, which run the engine in CPython.\n\n"
+        f"{asked.records:,} made-up records for whole audits, three in ten of them of a relaxant.\n\n"
     )
     return said + table(HEAD, [row.cells() for row in rows]) + "\n"
+
+
+def _sides(
+    path: Path,
+    asked: argparse.Namespace,
+    sides: tuple[str, str],
+    number: int,
+    faster: Goal | None,
+    smaller: Goal | None,
+) -> list[Row]:
+    """The fold and SQL over one file, taking turns."""
+    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
+    for _ in range(number):
+        for name, found in rounds.items():
+            found.append(_child(name, path, asked))
+    sums = {json.dumps(each["sums"]) for found in rounds.values() for each in found}
+    if len(sums) != 1:
+        raise SystemExit(f"The facts differ: {sums}")
+    fold, sql = rounds.values()
+    speed = Figure.ratio([each["seconds"] for each in sql], [each["seconds"] for each in fold])
+    memory = Figure.ratio([each["peak"] for each in fold], [each["peak"] for each in sql])
+    return [
+        Row(f"facts of the fold, {_SOURCES[sides[0]]}: DuckDB windows / compiled fold, seconds", speed, "x", faster),
+        Row("  the same, most memory, fold / DuckDB", memory, "x", smaller),
+        Row("  compiled fold, supplies a second", _rate(asked.rows, [each["seconds"] for each in fold])),
+        Row("  most memory", Figure.of([each["peak"] / 1e6 for each in fold]), "MB"),
+        Row("  compiling it, once a process", Figure.of([each["compile"] for each in fold]), "s"),
+        Row("  DuckDB, 2 threads, supplies a second", _rate(asked.rows, [each["seconds"] for each in sql])),
+        Row("  most memory", Figure.of([each["peak"] / 1e6 for each in sql]), "MB"),
+    ]
+
+
+def _replayed(folder: Path, asked: argparse.Namespace) -> list[Row]:
+    """The records of a bucket through the engine one by one, and as the audit does, in one process and in turns."""
+    source = folder / f"bucket-{asked.relaxants}"
+    found = _child("check", source, asked)
+    name = f"records checked, {asked.relaxants:.0%} of relaxants: the audit / the engine one by one"
+    return [
+        Row(name, Figure.ratio(found["replay"], found["batch"]), "x"),
+        Row("  the audit, records a second of CPU", _rate(found["records"], found["batch"])),
+        Row("  the engine one by one", _rate(found["records"], found["replay"])),
+    ]
 
 
 def _rate(number: int, seconds: list[float]) -> Figure:
@@ -88,10 +148,10 @@ def _rate(number: int, seconds: list[float]) -> Figure:
 
 
 def _child(kind: str, path: Path, asked: argparse.Namespace) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--child", kind, str(path), "--rows", str(asked.rows)]
-    done = subprocess.run(
-        [*command, "--records", str(asked.records)], capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    command = [sys.executable, __file__, "--child", kind, str(path)]
+    for name in ("rows", "records", "rounds", "relaxants"):
+        command += [f"--{name}", str(getattr(asked, name))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode:
         raise SystemExit(f"{kind}: {done.stderr}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -101,15 +161,63 @@ def _child(kind: str, path: Path, asked: argparse.Namespace) -> dict[str, Any]:
 # --- what a child does -------------------------------------------------------------------------------------------
 
 
-def _make_facts(path: Path, asked: argparse.Namespace) -> dict[str, Any]:
+def _pieces(rows: int) -> Iterator[dict[str, Any]]:
+    """Supplies in pieces of whole patients, with a record number each."""
     import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from tests.equivalence.compiled_fold import made
 
-    columns: dict[str, Any] = made(asked.rows, seed=1)
-    pq.write_table(pa.table({**columns, "record": np.arange(asked.rows)}), path, compression="zstd")
+    patients = 0
+    for first in range(0, rows, _PIECE):
+        size = min(_PIECE, rows - first)
+        columns: dict[str, Any] = made(size, seed=1 + first)
+        columns["patient"] = columns["patient"] + patients
+        patients += size // 7 + 1
+        yield {**columns, "record": np.arange(first, first + size)}
+
+
+def _make_facts(path: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer = None
+    for columns in _pieces(asked.rows):
+        table = pa.table(columns)
+        writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+        writer.write_table(table)
+    assert writer is not None
+    writer.close()
+    return {}
+
+
+def _make_text(path: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    """The same supplies as text, in no order; days are dates, a drug is its name."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.csv
+
+    rng = np.random.default_rng(3)
+    parts = list(_pieces(asked.rows))
+    columns = {name: np.concatenate([each[name] for each in parts]) for name in ("patient", "start", "days", "key")}
+    columns["record"] = np.arange(asked.rows)
+    with pa.OSFile(str(path), "wb") as sink:
+        writer = None
+        order = rng.permutation(asked.rows)
+        for first in range(0, asked.rows, _BATCH):
+            at = order[first : first + _BATCH]
+            table = pa.table(
+                {
+                    "patient": pa.array(np.char.add("P", np.char.zfill(columns["patient"][at].astype(str), 9))),
+                    "record": pa.array(np.char.add("R", np.char.zfill(columns["record"][at].astype(str), 9))),
+                    "start": pa.array(columns["start"][at].astype("datetime64[D]")),
+                    "days": columns["days"][at],
+                    "drug": pa.array(DRUGS).take(pa.array(columns["key"][at])),
+                }
+            )
+            writer = writer or pa.csv.CSVWriter(sink, table.schema)
+            writer.write_table(table)
+        assert writer is not None
+        writer.close()
     return {}
 
 
@@ -117,7 +225,6 @@ def _fold(path: Path, _: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
     import pyarrow.parquet as pq
 
-    from safety_service.engine import fold
     from tests.equivalence.compiled_fold import answers, compiled, made
 
     began = time.perf_counter()
@@ -128,35 +235,167 @@ def _fold(path: Path, _: argparse.Namespace) -> dict[str, Any]:
     named = ["patient", "start", "days", "key", "bits", "chain"]
     held = {name: np.zeros(0, dtype=np.int64) for name in named}
 
-    def add(rows: dict[str, Any]) -> None:
-        out = answers(rows, GAP, compiled())
-        ordered = rows["chain"] >= 0
-        sums[:3] += out[:, [fold.EPISODE_LOW, fold.IN_HAND_LOW, fold.CLASS_LOW]].sum(axis=0)
-        sums[3] += np.count_nonzero(out[ordered, fold.CONTINUES] == fold.YES)
-        sums[4] += out[:, fold.OBSERVED + fold.SURE_BITS].sum()
-
     for batch in pq.ParquetFile(path).iter_batches(batch_size=_BATCH, columns=named):
         rows = {name: np.concatenate([held[name], batch.column(name).to_numpy()]) for name in named}
         cut = int(np.searchsorted(rows["patient"], rows["patient"][-1]))  # the last patient may go on
-        add({name: each[:cut] for name, each in rows.items()})
+        _add_sums(sums, {name: each[:cut] for name, each in rows.items()}, compiled())
         held = {name: each[cut:] for name, each in rows.items()}
-    add(held)
+    _add_sums(sums, held, compiled())
     return {"seconds": time.perf_counter() - began, "compile": compiling, "peak": _peak(), "sums": sums.tolist()}
 
 
+def _add_sums(sums: Any, rows: dict[str, Any], how: Any) -> None:
+    import numpy as np
+
+    from safety_service.engine import fold
+    from tests.equivalence.compiled_fold import answers
+
+    out = answers(rows, GAP, how)
+    ordered = rows["chain"] >= 0
+    sums[:3] += out[:, [fold.EPISODE_LOW, fold.IN_HAND_LOW, fold.CLASS_LOW]].sum(axis=0)
+    sums[3] += np.count_nonzero(out[ordered, fold.CONTINUES] == fold.YES)
+    sums[4] += out[:, fold.OBSERVED + fold.SURE_BITS].sum()
+
+
+def _fold_text(path: Path, _: argparse.Namespace) -> dict[str, Any]:
+    """Read, keys made numbers, sorted and folded; the compiling is in the time."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.csv
+
+    from tests.equivalence.compiled_fold import answers, compiled
+
+    began = time.perf_counter()
+    text = pa.dictionary(pa.int32(), pa.string())
+    wanted = {"patient": text, "record": text, "drug": text, "start": pa.date32(), "days": pa.int64()}
+    read = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=wanted))
+    numbers = {name: _ranks(read.column(name)) for name in ("patient", "record")}
+    drug = read.column("drug").combine_chunks()
+    key = np.array([DRUGS.index(name) for name in drug.dictionary.to_pylist()])[drug.indices.to_numpy()]
+    start = read.column("start").cast(pa.int32()).to_numpy().astype(np.int64)
+    days = read.column("days").to_numpy()
+    del read, drug
+    order = np.lexsort((numbers["record"], start, numbers["patient"]))
+    del numbers["record"]
+    key = key[order]
+    rows = {
+        "patient": numbers.pop("patient")[order],
+        "start": start[order],
+        "days": days[order],
+        "key": key,
+        "bits": np.where(key == 5, 1, np.where(key == 6, 2, 0)),
+        "chain": np.where(key < 5, key, -1),
+    }
+    del order, start, days
+    compiling = time.perf_counter()
+    how = compiled()
+    answers({name: each[:1] for name, each in rows.items()}, GAP, how)
+    compiling = time.perf_counter() - compiling
+    sums = np.zeros(5, dtype=np.int64)
+    first = 0
+    while first < len(key):
+        last = min(first + _BATCH, len(key))
+        if last < len(key):
+            last = int(np.searchsorted(rows["patient"], rows["patient"][last]))
+        _add_sums(sums, {name: each[first:last] for name, each in rows.items()}, how)
+        first = last
+    return {"seconds": time.perf_counter() - began, "compile": compiling, "peak": _peak(), "sums": sums.tolist()}
+
+
+def _ranks(column: Any) -> Any:
+    """Whole numbers in the order of the texts."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    whole = column.combine_chunks()
+    whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    rank = np.empty(len(whole.dictionary), dtype=np.int64)
+    rank[pc.sort_indices(whole.dictionary).to_numpy()] = np.arange(len(rank))
+    return rank[whole.indices.to_numpy()]
+
+
 def _sql(path: Path, _: argparse.Namespace) -> dict[str, Any]:
+    return _asked_of_sql(f"select * from read_parquet('{path}')")
+
+
+def _sql_text(path: Path, _: argparse.Namespace) -> dict[str, Any]:
+    drugs = ", ".join(f"('{name}', {key})" for key, name in enumerate(DRUGS))
+    return _asked_of_sql(
+        f"""select patient, record, (start - date '1970-01-01')::bigint as start, days, key,
+        case key when 5 then 1 when 6 then 2 else 0 end as bits, case when key < 5 then key else -1 end as chain
+        from read_csv('{path}') join (values {drugs}) drugs(drug, key) using (drug)"""
+    )
+
+
+def _asked_of_sql(source: str) -> dict[str, Any]:
     import duckdb
 
     from tests.equivalence.sql_referee import FACTS
 
     connection = duckdb.connect(config={"threads": 2})
     began = time.perf_counter()
-    connection.execute(f"create view rx as from read_parquet('{path}')")
+    connection.execute(f"create view rx as {source}")
     wanted = "sum(episode_days), sum(in_hand), sum(class_days), sum(continues::int), sum(classes)"
     found = connection.execute(f"select {wanted} from ({FACTS.format(gap=GAP)})").fetchone()
     assert found is not None
     seconds = time.perf_counter() - began
     return {"seconds": seconds, "peak": _peak(), "sums": [int(each) for each in found]}
+
+
+def _check(path: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    """CPU seconds of a bucket, in turns."""
+    from safety_service.audit.batch import check_rows
+    from safety_service.audit.buckets import patients
+    from safety_service.audit.known import Told
+    from safety_service.audit.replay import Found, replay
+    from safety_service.domain import Completeness
+    from safety_service.knowledge.load import load_knowledge
+
+    knowledge = load_knowledge()
+    told = Told(*[Completeness.COMPLETE] * 4)
+    bucket = _bucket(knowledge, path, asked)
+    found: dict[str, list[float]] = {"replay": [], "batch": []}
+    for _ in range(asked.rounds):
+        began = time.process_time()
+        one_by_one = Found()
+        for rows in patients(bucket):
+            replay(knowledge, rows, told, one_by_one)
+        found["replay"].append(time.process_time() - began)
+        began = time.process_time()
+        together = check_rows(knowledge, bucket, told, False)
+        found["batch"].append(time.process_time() - began)
+        assert one_by_one.records == together.records
+        assert one_by_one.alerts == together.alerts
+    return {**found, "records": bucket.tables["medications"].num_rows}
+
+
+def _bucket(knowledge: Knowledge, path: Path, asked: argparse.Namespace) -> Bucket:
+    """Made-up records, `asked.relaxants` of them of a relaxant, as one bucket."""
+    from safety_service.audit import synth
+    from safety_service.audit.buckets import read_bucket
+    from safety_service.audit.run import Options, audit
+
+    drugs = synth.drugs_of(knowledge)
+    weights = drugs.weights.copy()
+    of_relaxant = [dose > 0 for dose in drugs.doses]
+    for part, which in ((asked.relaxants, of_relaxant), (1 - asked.relaxants, [not each for each in of_relaxant])):
+        weights[which] *= part / weights[which].sum()
+    plan = synth.Plan(min(asked.records, 20_000), seed=5)
+    with _replaced(synth, "drugs_of", lambda _: drugs._replace(weights=weights)):
+        synth.write(knowledge, plan, path / "in", "parquet")
+    audit(Options((str(path / "in"),), path / "out", buckets=1), None, knowledge)
+    return read_bucket([path / "out" / ".work" / "rows" / "00000"], 0, range(9))
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
 
 
 def _make(form: str) -> Any:
@@ -190,6 +429,10 @@ _CHILDREN = {
     "make_facts": _make_facts,
     "fold": _fold,
     "sql": _sql,
+    "make_text": _make_text,
+    "fold_text": _fold_text,
+    "sql_text": _sql_text,
+    "check": _check,
     "make_parquet": _make("parquet"),
     "make_csv": _make("csv"),
     "audit": _audit,

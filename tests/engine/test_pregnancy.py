@@ -59,7 +59,7 @@ def told(
     values = unknown_facts()
     put_number(values, "age_years", *age)
     found = Found(EITHER, EITHER, {}, {}, [])
-    put_pregnancy(knowledge(), request, problems, values, found.why, found.evidence, found.conflicts)
+    put_pregnancy(knowledge(), request.patient, problems, values, found.why, found.evidence, found.conflicts)
     return found._replace(pregnant=values[SLOTS["pregnant"]], lactating=values[SLOTS["lactating"]])
 
 

@@ -1,0 +1,685 @@
+"""All records of a bucket, checked: what `replay` answers of each, with what repeats itself worked out once.
+
+Each patient's history is kept and added to. What is known of the patient, what an order says by itself and which
+answers follow from a program's masks is remembered for all records that say the same. Words are put together for alerts
+alone, and a drug of which no rule asks anything costs next to nothing. All of it is asked of the engine's functions: no
+fact and no rule is defined here. A record or a patient of a shape not known here goes through the engine whole.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from safety_service.audit.buckets import Bucket, patients
+from safety_service.audit.known import (
+    Known,
+    PatientRows,
+    Row,
+    Told,
+    indications_of,
+    is_index,
+    prescription_of,
+    record_of,
+    same_supply,
+)
+from safety_service.audit.replay import (
+    COUNTED,
+    KINDS,
+    OVERALL,
+    RANK,
+    RANKED,
+    STATUSES,
+    Found,
+    add,
+    add_alert,
+    facts_column,
+    month_of,
+    replay,
+    thresholds_column,
+)
+from safety_service.audit.tables import concept
+from safety_service.domain import (
+    AlertWords,
+    Answer,
+    Check,
+    CheckRequest,
+    CheckStatus,
+    Condition,
+    Hepatic,
+    HepaticGrade,
+    Implicated,
+    MatchedBy,
+    NotProcessed,
+    Overall,
+    Patient,
+    Prescription,
+    RecordStatus,
+    to_date,
+)
+from safety_service.engine.allergies import NO_ALLERGIES, put_allergies
+from safety_service.engine.check import (
+    Fired,
+    Weighed,
+    answered,
+    missing_facts,
+    overall_of,
+    relaxants_taken,
+    verdict,
+    weigh,
+    weigh_read,
+)
+from safety_service.engine.explain import Telling, implicated_in, put_in_words
+from safety_service.engine.facts import (
+    LineFacts,
+    Order,
+    candidate_lines,
+    class_role_of,
+    pair_facts,
+    put_history,
+    put_order,
+    read_order,
+)
+from safety_service.engine.history import History, Recorded, display_name, recognise, recognised
+from safety_service.engine.kept import KeptHistory, KnownRecord
+from safety_service.engine.patient import (
+    Listing,
+    PatientFacts,
+    lasting_facts,
+    patient_facts,
+    put_answers,
+    put_back_pain,
+    put_care,
+    put_dated,
+    read_listing,
+)
+from safety_service.engine.problems import NO_PROBLEMS, Problems
+from safety_service.engine.supply import Dose
+from safety_service.engine.use import put_use
+from safety_service.knowledge.knowledge import Knowledge, Line, Program
+from safety_service.knowledge.resolve import Resolution
+from safety_service.rules.vocabulary import NO, SLOTS, WIDTH
+
+Masks = tuple[int, int, int]
+OneAlert = tuple[Fired, AlertWords, tuple[Implicated, ...], tuple[str, ...]]  # and what could add to it
+Fragment = tuple[tuple[int, int], ...]  # slots of facts and what is put there
+
+_ASKED_OF_ANY = frozenset({"code_text_conflict"})  # all that rules for any order may ask, for plain drugs to be alike
+_UNTOUCHED = -(2**40)  # no fact holds it
+_MOST = 1 << 16  # of each kind of thing remembered
+_ABSENT = len(RANKED)  # a rule that has no answer
+_NOT_EVALUATED = RANK[CheckStatus.NOT_EVALUATED]
+_COUNTED_RANKS = frozenset(RANK[status] for status in COUNTED)
+_UNANSWERED = (Check("", 0, "", CheckStatus.NOT_EVALUATED),)
+_NOBODY = Patient()
+_NOTHING_ORDERED = Prescription(concept(""))
+_NOT_USED = (NotProcessed("", ""),)
+
+
+def check_rows(knowledge: Knowledge, bucket: Bucket, told: Told, statuses: bool) -> Found:
+    """What the records of a bucket come to; with every rule's answer to each when `statuses` are asked for."""
+    checker = Checker(knowledge, told, Found(statuses={name: [] for name in STATUSES.names} if statuses else None))
+    for rows in patients(bucket):
+        checker.check(rows)
+    return checker.found()
+
+
+class Drug(NamedTuple):
+    """What a drug is recognised as."""
+
+    text: str
+    resolution: Resolution
+    names: tuple[str, ...]
+    parts: list[tuple[str, int, int]]
+    display: str
+    classes: int  # of all its parts
+    lead: str  # the relaxant it is ordered as, "" for none
+    relaxant: bool
+    recognised: bool  # all of it
+    plain: bool  # no relaxant, recognised, and code and text agree
+
+
+class Shape(NamedTuple):
+    """An order without its dates, its patient and its indications: what follows from it alone."""
+
+    order: Order
+    line: Line | None  # none: not of one line alone
+    dose: Dose
+    facts: Fragment
+    allergies: Fragment
+
+
+class Asked(NamedTuple):
+    """What a program said for one drug. `own`: only its rules of that drug alone count."""
+
+    program: Program
+    masks: Masks
+    facts: LineFacts
+    own: bool
+
+
+class Said(NamedTuple):
+    """What a program's masks come to. `ranks`: of each rule of the catalogue, where its answer stands in `RANKED`.
+
+    `open` has, by the place of an answer that was left partly open, the clauses that are.
+    """
+
+    ranks: bytes
+    fired: list[Fired]
+    open: dict[int, int]
+    unanswered: bool
+    suppressed: bool
+
+
+class Rest(NamedTuple):
+    """What is answered beside the rules of the relaxant ordered: ranks, and whether anything was left unanswered."""
+
+    ranks: bytes
+    unanswered: bool
+    suppressed: bool
+
+
+class Checker:
+    """Checks one patient after the other, and remembers what they have in common."""
+
+    def __init__(self, knowledge: Knowledge, told: Told, found: Found) -> None:
+        self.knowledge = knowledge
+        self._told = told
+        self._found = found
+        self._drugs: dict[str, Drug] = {}
+        self._shapes: dict[tuple[Any, ...], Shape] = {}
+        self._uses: dict[tuple[str, str, int], tuple[int, Fragment]] = {}
+        self._said: dict[tuple[int, Masks, bool], Said] = {}
+        self._rests: dict[tuple[Any, ...], Rest] = {}
+        self._groups: dict[tuple[bytes, Overall | None], int] = {}
+        self._position = {rule.id: i for i, rule in enumerate(knowledge.rules)}
+        self._positions: dict[int, list[int]] = {}
+        self._counted: Counter[tuple[str, str, str, str, int, int]] = Counter()
+        self._words: dict[int, tuple[AlertWords, Any, Any]] = {}
+        self._silence = bytes([_ABSENT]) * len(knowledge.rules)
+        self._patient = Remembered(knowledge)
+        any_order = knowledge.any_order.rules
+        asked = {name for live in any_order for clause in live.clauses for name in clause.facts}
+        self._plain_alike = asked <= _ASKED_OF_ANY and all(live.applies is None for live in any_order)
+
+    def found(self) -> Found:
+        """What all patients so far come to."""
+        ids = [rule.id for rule in self.knowledge.rules]
+        groups = []
+        for ranks, overall in self._groups:
+            answers = [(ids[i], COUNTED[RANKED[rank]]) for i, rank in enumerate(ranks) if rank in _COUNTED_RANKS]
+            groups.append(tuple(answers if overall is None else [*answers, ("", OVERALL[overall])]))
+        for (kind, drug, prescriber, practice, month, group), records in self._counted.items():
+            self._found.measures[kind, drug, prescriber, practice, month, groups[group]] += records
+        self._counted.clear()
+        return self._found
+
+    def check(self, rows: PatientRows) -> None:
+        """Adds what the records of one patient come to."""
+        if self._found.statuses is not None or not _in_order(rows):
+            replay(self.knowledge, rows, self._told, self._found)
+            return
+        known = Known(rows, self._told)
+        drugs = [self.drug(row["drug"]) for row in rows.medications]
+        filling = any(row["fills"] for row in rows.medications)
+        if self._plain_alike and not filling and not any(drug.relaxant for drug in drugs):
+            self._check_without_relaxants(known, drugs)
+            return
+        patient = OnePatient(self._patient, known)
+        kept = KeptHistory(self.knowledge, known.medications_complete)
+        for i, (row, drug) in enumerate(zip(rows.medications, drugs, strict=True)):
+            if is_index(row) and row["known_on"] >= rows.since:
+                history = _history(kept, rows, i, filling)
+                if not self._add(row, drug, history, patient):
+                    weighed = self._weigh(row, drug, history, patient)
+                    add(self._found, row, weighed, answered(self.knowledge, weighed))
+            dated = record_of(row)
+            recorded = Recorded(row["record"], "", drug.display, drug.resolution, row["prescriber"])
+            kept.add(KnownRecord(dated.before, dated.day, dated.after, recorded, drug.names, drug.parts))
+
+    def _check_without_relaxants(self, known: Known, drugs: list[Drug]) -> None:
+        """Of the history nothing is asked but whether a drug in it could be a relaxant."""
+        is_open = not known.medications_complete
+        for i, (row, drug) in enumerate(zip(known.rows.medications, drugs, strict=True)):
+            if is_index(row) and row["known_on"] >= known.rows.since:
+                rest = self._rests.get((drug.classes, drug.lead, is_open, ())) if drug.plain else None
+                if rest is not None:
+                    self._count(row, drug, rest.ranks, None)
+                else:
+                    weighed = weigh(self.knowledge, known.request(i))
+                    if drug.plain:
+                        self._rest_of((drug.classes, drug.lead, is_open, ()), weighed)
+                    add(self._found, row, weighed, answered(self.knowledge, weighed))
+            is_open |= any(not name for name, _, _ in drug.parts)
+
+    # --- one record ----------------------------------------------------------------------------------------------
+
+    def _add(self, row: Row, drug: Drug, history: History, patient: OnePatient) -> bool:
+        """Adds a record, unless the engine itself has to be asked for it."""
+        is_open = not history.complete or history.unrecognised
+        day = row["known_on"]
+        start = day if row["start"] is None else row["start"]
+        if drug.plain and self._plain_alike and not _relaxants_from(self.knowledge, history, start):
+            rest = self._rests.get((drug.classes, drug.lead, is_open, ()))
+            if rest is None:
+                rest = self._rest_of((drug.classes, drug.lead, is_open, ()), self._weigh(row, drug, history, patient))
+            self._count(row, drug, rest.ranks, None)
+            return True
+        if drug.resolution.conflict or not drug.recognised:
+            return False
+        shape = self._shape(row, drug)
+        recorded = Recorded(row["record"], "prescription", drug.display, drug.resolution, row["prescriber"])
+        order = shape.order._replace(start=start, recorded=recorded)
+        facts = patient.facts(row, start)
+        asked = self._asked(row, drug, shape, order, history, facts)
+        if asked is None:
+            return False
+        key = (
+            drug.classes,
+            drug.lead,
+            is_open,
+            tuple([(id(each.program), each.masks) for each in asked[drug.relaxant :]]),
+        )
+        rest = self._rests.get(key)
+        if rest is None:
+            rest = self._rest_of(key, self._weigh(row, drug, history, patient))
+        try:
+            alerts = self._alerts(order, history, shape.line if drug.relaxant else None, asked)
+        except Exception:  # the engine answers such a rule with an error
+            return False
+        if drug.relaxant:
+            self._count_relaxant(row, drug, asked[0], rest, alerts, bool(history.not_processed or facts.not_processed))
+        else:
+            self._count(row, drug, rest.ranks, None)
+        if alerts:
+            self._add_alerts(row, drug, alerts)
+        return True
+
+    def _count_relaxant(
+        self, row: Row, drug: Drug, own: Asked, rest: Rest, alerts: list[OneAlert], not_used: bool
+    ) -> None:
+        said = self._what(own)
+        overall = overall_of(
+            [words.severity for _, words, _, _ in alerts],
+            _UNANSWERED if said.unanswered or rest.unanswered else (),
+            _UNANSWERED if said.suppressed or rest.suppressed else (),
+            not_used,
+        )
+        ranks = said.ranks if rest.ranks == self._silence else bytes(map(min, said.ranks, rest.ranks))
+        self._count(row, drug, ranks, overall)
+        values = own.facts.values
+        for what in ("course_days", "episode_days"):
+            low, high = values[SLOTS[what]], values[SLOTS[what] + 1]
+            self._found.days[what, KINDS[row["kind"]], drug.display, low if low == high else -1] += 1
+
+    def _asked(
+        self, row: Row, drug: Drug, shape: Shape, order: Order, history: History, patient: PatientFacts
+    ) -> list[Asked] | None:
+        """The programs asked, as `weigh_read` asks them; None for an order that is not of one line alone."""
+        knowledge = self.knowledge
+        asked: list[Asked] = []
+        if drug.relaxant:
+            line = shape.line
+            if line is None:
+                return None
+            values = patient.values.copy()
+            role, use = self._use(line, row["indications"], patient.problems)
+            for slot, value in use:
+                values[slot] = value
+            for slot, value in shape.facts:
+                values[slot] = value
+            for slot, value in shape.allergies:
+                values[slot] = value
+            if values[SLOTS["relaxant_use"]] == NO:
+                return None
+            past = put_history(knowledge, order, history, patient.problems, line, role, values)
+            evidence = patient.evidence
+            if past.doubles:
+                evidence = evidence | {"duplicate_order": past.doubles}
+            facts = LineFacts(
+                line, values, order, history, patient, shape.dose, past.window, past.new_start, (),
+                past.episode_records, evidence,
+            )  # fmt: skip
+            asked.append(Asked(line.program, line.program.answer(values), facts, False))
+        elif not self._plain_alike:
+            return None
+        for line, events in relaxants_taken(knowledge, order, history):
+            if line.ingredient != order.relaxant:
+                facts = pair_facts(knowledge, order, history, patient, line, events)
+                asked.append(Asked(line.pair_program, line.pair_program.answer(facts.values), facts, drug.relaxant))
+        return asked
+
+    def _alerts(self, order: Order, history: History, line: Line | None, asked: list[Asked]) -> list[OneAlert]:
+        """The alerts in the order in which `answered` gives them, each with the facts that could add to it."""
+        found: list[OneAlert] = []
+        names = () if line is None else (line.name,)
+        for each in asked:
+            said = self._what(each)
+            if said.fired:
+                telling = Telling(self.knowledge, order, history, each.facts, names, 0)
+                for fired in said.fired:
+                    told = put_in_words(telling, fired.rule, fired.clause)
+                    left = said.open.get(fired.at)
+                    missing = () if left is None else missing_facts(fired.rule, left, each.facts.values)
+                    found.append((fired, told.words, implicated_in(telling, told), missing))
+        if len(found) > 1:
+            found.sort(key=lambda alert: (-alert[1].severity, alert[1].kind))
+        return found
+
+    def _what(self, asked: Asked) -> Said:
+        """What masks come to, by the engine's own `verdict`."""
+        key = (id(asked.program), asked.masks, asked.own)
+        held = self._said.get(key)
+        if held is None:
+            said = verdict(asked.program, *asked.masks)
+            fired = [each for each in said.fired if not asked.own or each.rule.rule.drug is not None]
+            shown = [each for each in fired if not each.rule.off]
+            ranks = bytearray(self._silence)
+            for position, answer in zip(self._positions_of(asked.program), said.answers, strict=True):
+                ranks[position] = RANK[answer.status]
+            for each in fired:
+                if each.rule.off:
+                    ranks[self._position[each.rule.rule.id]] = _ABSENT
+            held = Said(
+                bytes(ranks),
+                shown,
+                {at: unknown for at, _, unknown in said.open},
+                _NOT_EVALUATED in ranks,
+                len(shown) < len(fired),
+            )
+            _keep(self._said, key, held)
+        return held
+
+    def _positions_of(self, program: Program) -> list[int]:
+        held = self._positions.get(id(program))
+        if held is None:
+            held = [
+                self._position[each.rule_id if isinstance(each, Check) else each.rule.id] for each in program.entries
+            ]
+            self._positions[id(program)] = held
+        return held
+
+    def _add_alerts(self, row: Row, drug: Drug, alerts: list[OneAlert]) -> None:
+        columns = self._found.alerts
+        day = row["known_on"]
+        shared = (
+            row["patient"], row["record"], to_date(day), to_date(month_of(day)), KINDS[row["kind"]],
+            drug.display, row["prescriber"], row["practice"],
+        )  # fmt: skip
+        for _, words, implicated, missing in alerts:
+            held = self._words.get(id(words))
+            if held is None:
+                held = words, facts_column(words.facts), thresholds_column(words.thresholds)
+                _keep(self._words, id(words), held)
+            add_alert(columns, shared, words, held[1], held[2], missing, implicated)
+
+    def _count(self, row: Row, drug: Drug, ranks: bytes, overall: Overall | None) -> None:
+        kind = KINDS[row["kind"]]
+        group = self._groups.setdefault((ranks, overall), len(self._groups))
+        self._found.records[kind] += 1
+        self._counted[kind, drug.display, row["prescriber"], row["practice"], month_of(row["known_on"]), group] += 1
+
+    # --- asking the engine itself --------------------------------------------------------------------------------
+
+    def _weigh(self, row: Row, drug: Drug, history: History, patient: OnePatient) -> Weighed:
+        knowledge = self.knowledge
+        day = row["known_on"]
+        request = CheckRequest(prescription_of(row), patient.known.patient(row, day), day)
+        order = read_order(knowledge, request, drug.resolution)
+        facts = patient_facts(knowledge, request, order.start)
+        return weigh_read(knowledge, order, history, facts)
+
+    def _rest_of(self, key: tuple[Any, ...], weighed: Weighed) -> Rest:
+        """What the engine answers beside the rules of the one line ordered, remembered under `key`."""
+        ranks = bytearray(self._silence)
+        unanswered = suppressed = False
+        spoken = weighed.spoken[bool(weighed.lines) :]
+        off = {(each.subject, fired.rule.rule.id) for each in spoken for fired in each.fired if fired.rule.off}
+        for check in (*weighed.unanswered, *(answer for each in spoken for answer in each.answers)):
+            if (check.subject, check.rule_id) in off:
+                suppressed = True
+                continue
+            rank = RANK[check.status]
+            unanswered |= rank == _NOT_EVALUATED
+            position = self._position[check.rule_id]
+            ranks[position] = min(ranks[position], rank)
+        held = Rest(bytes(ranks), unanswered, suppressed)
+        _keep(self._rests, key, held)
+        return held
+
+    # --- what is remembered --------------------------------------------------------------------------------------
+
+    def drug(self, text: str) -> Drug:
+        """What a drug is, once for each text."""
+        held = self._drugs.get(text)
+        if held is None:
+            knowledge = self.knowledge
+            resolution = recognised(knowledge.names, concept(text))
+            parts = recognise(knowledge, resolution)
+            names = resolution.names
+            lead = next((name for name in names if name in knowledge.lines_of), "")
+            classes = 0
+            for _, bits, _ in parts:
+                classes |= bits
+            whole = (
+                all(name and bits == may_bits for name, bits, may_bits in parts)
+                and not resolution.unrecognised
+                and resolution.matched_by is not MatchedBy.NONE
+            )
+            plain = whole and not lead and not resolution.conflict
+            display = display_name(resolution)
+            held = Drug(text, resolution, names, parts, display, classes, lead, bool(lead), whole, plain)
+            _keep(self._drugs, text, held)
+        return held
+
+    def _shape(self, row: Row, drug: Drug) -> Shape:
+        key = _shape_key(row)
+        held = self._shapes.get(key)
+        if held is None:
+            request = CheckRequest(prescription_of({**row, "indications": ""}), _NOBODY, row["known_on"])
+            order = read_order(self.knowledge, request, drug.resolution)
+            lines = candidate_lines(self.knowledge, order) if drug.relaxant else ()
+            line = lines[0] if len(lines) == 1 else None
+            given: list[Dose] = [Dose()]
+            facts: Fragment = ()
+            allergies: Fragment = ()
+            if line is not None:
+                facts = _fragment(lambda values: given.append(put_order(self.knowledge, order, False, values)))
+                allergies = self._patient.allergies(line, drug.text, drug.resolution)
+            held = Shape(order, line, given[-1], facts, allergies)
+            _keep(self._shapes, key, held)
+        return held
+
+    def _use(self, line: Line, indications: str, problems: Problems) -> tuple[int, Fragment]:
+        """How an order for `indications` counts for the class, and the facts of its purpose."""
+        key = (line.id, indications, problems.now)
+        held = self._uses.get(key)
+        if held is None:
+            prescription = Prescription(concept(""), indications=indications_of(indications))
+            request = CheckRequest(prescription, _NOBODY, 0)
+            roles: list[int] = []
+            facts = _fragment(
+                lambda values: roles.append(class_role_of(put_use(self.knowledge, request, problems, line, values)))
+            )
+            held = roles[0], facts
+            _keep(self._uses, key, held)
+        return held
+
+
+class Remembered:
+    """What is read of patients, once for all that have the same on their lists."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self.knowledge = knowledge
+        self._listings: dict[tuple[Any, ...], Listing] = {}
+        self._lasting: dict[tuple[int, int, int], tuple[Listing, PatientFacts]] = {}
+        self._allergies: dict[tuple[str, str], Fragment] = {}
+        self._answers: dict[tuple[int, int, int], Fragment] = {}
+        self._purposes: dict[tuple[str, int], tuple[Fragment, bool]] = {}
+        self._indicated: dict[str, tuple[Condition, ...]] = {}
+
+    def listing(self, patient: Patient, day: int) -> Listing:
+        """The problem list read."""
+        listed = patient.conditions
+        content = tuple([(each.codings, each.status, "" if each.codings else each.id) for each in listed.items])
+        key = (content, listed.completeness)
+        held = self._listings.get(key)
+        if held is None:
+            held = read_listing(self.knowledge, listed, day)
+            _keep(self._listings, key, held)
+        return held
+
+    def lasting(self, grade: int, falls: int, listing: Listing) -> PatientFacts:
+        """The facts that no day changes."""
+        key = (id(listing), grade, falls)
+        held = self._lasting.get(key)
+        if held is None or held[0] is not listing:
+            patient = Patient(hepatic=Hepatic(grade=HepaticGrade(grade)), falls=Answer(falls))
+            request = CheckRequest(_NOTHING_ORDERED, patient, 0)
+            held = listing, lasting_facts(self.knowledge, request, listing)
+            _keep(self._lasting, key, held)
+        return held[1]
+
+    def answers(self, row: Row) -> Fragment:
+        """What the record answers with yes or no."""
+        key = (row["drives"], row["alcohol_use"], row["benefit_documented"])
+        held = self._answers.get(key)
+        if held is None:
+            patient = Patient(alcohol_use=Answer(key[1]), drives_or_operates_machinery=Answer(key[0]))
+            prescription = Prescription(concept(""), benefit_documented=Answer(key[2]))
+            held = self._answers[key] = _fragment(lambda values: put_answers(patient, prescription, values))
+        return held
+
+    def put_purpose(self, indications: str, patient: Patient, problems: Problems, day: int, values: list[int]) -> bool:
+        """Puts the facts about back pain; returns whether an indication could not be used."""
+        conditions = patient.conditions.items
+        unused: list[NotProcessed] = []
+        if any(each.onset is not None for each in conditions):
+            asked = self._indications(indications)
+            put_back_pain(self.knowledge, conditions, asked, day, problems, values, unused)
+            return bool(unused)
+        key = (indications, problems.now)
+        held = self._purposes.get(key)
+        if held is None:
+            asked = self._indications(indications)
+            facts = _fragment(
+                lambda values: put_back_pain(self.knowledge, conditions, asked, day, problems, values, unused)
+            )
+            held = facts, bool(unused)
+            _keep(self._purposes, key, held)
+        for slot, value in held[0]:
+            values[slot] = value
+        return held[1]
+
+    def _indications(self, text: str) -> tuple[Condition, ...]:
+        held = self._indicated.get(text)
+        if held is None:
+            held = indications_of(text)
+            _keep(self._indicated, text, held)
+        return held
+
+    def allergies(self, line: Line, drug: str, ordered: Resolution) -> Fragment:
+        """The facts about allergies, of which no record tells."""
+        key = (line.id, drug)
+        held = self._allergies.get(key)
+        if held is None:
+            held = _fragment(lambda values: put_allergies(self.knowledge, NO_ALLERGIES, ordered, line, values))
+            _keep(self._allergies, key, held)
+        return held
+
+
+class OnePatient:
+    """The facts of one patient as the days go by."""
+
+    def __init__(self, remembered: Remembered, known: Known) -> None:
+        self.known = known
+        self._remembered = remembered
+        self._changes = known.changes()
+        self._at = -1
+        self._patient = _NOBODY
+        self._listing = Listing(NO_PROBLEMS, [], {}, ())
+
+    def facts(self, row: Row, start: int) -> PatientFacts:
+        """What `patient_facts` says for an order from day `start`, without why a fact is open and without options."""
+        remembered = self._remembered
+        day = row["known_on"]
+        at = bisect_right(self._changes, day)
+        if at != self._at:
+            self._at = at
+            self._patient = self.known.without_answers(day)
+            self._listing = remembered.listing(self._patient, day)
+        patient = self._patient
+        lasting = remembered.lasting(row["hepatic_grade"], row["falls"], self._listing)
+        problems = lasting.problems
+        values = lasting.values.copy()
+        evidence = lasting.evidence.copy()
+        put_dated(remembered.knowledge, patient, day, start, day, problems, values, {}, evidence, [])
+        for slot, value in remembered.answers(row):
+            values[slot] = value
+        unused: list[NotProcessed] = []
+        not_used = remembered.put_purpose(row["indications"], patient, problems, day, values)
+        put_care(remembered.knowledge, patient.care, day, values, unused)
+        return PatientFacts(
+            values,
+            not_processed=_NOT_USED if not_used or unused or lasting.not_processed else (),
+            evidence=evidence,
+            problems=problems,
+            allergies=lasting.allergies,
+        )
+
+
+def _fragment(put: Callable[[list[int]], object]) -> Fragment:
+    """What a function puts in a list of facts, of which it reads none."""
+    values = [_UNTOUCHED] * WIDTH
+    put(values)
+    return tuple([(slot, value) for slot, value in enumerate(values) if value != _UNTOUCHED])
+
+
+def _shape_key(row: Row) -> tuple[Any, ...]:
+    """All that an order says by itself, but its dates and indications; of its end how far it is from the start."""
+    begin, end = row["known_on"] if row["start"] is None else row["start"], row["end"]
+    return (
+        row["drug"], row["kind"], row["days_supply"], row["quantity"], row["quantity_unit"], row["refills"],
+        row["dose_low"], row["dose_high"], row["dose_unit"], row["times_low"], row["times_high"], row["period_hours"],
+        row["as_needed"], row["route"], row["treatment_status"], None if end is None else end - begin,
+    )  # fmt: skip
+
+
+def _keep(held: dict[Any, Any], key: object, value: object) -> None:
+    if len(held) >= _MOST:
+        held.clear()
+    held[key] = value
+
+
+def _history(kept: KeptHistory, rows: PatientRows, i: int, filling: bool) -> History:
+    """The history of a record: what it fills, or what fills it, is the same supply."""
+    day = rows.medications[i]["known_on"]
+    if filling:
+        same = frozenset(j for j in range(i) if same_supply(rows.medications[j], rows.medications[i]))
+        if same:
+            return kept.without(day, same)
+    return kept.on(day)
+
+
+def _relaxants_from(knowledge: Knowledge, history: History, start: int) -> bool:
+    """A relaxant of the history may be taken on or after a day."""
+    return any(event.may_end > start and event.ingredient in knowledge.lines_of for event in history.events)
+
+
+def _in_order(rows: PatientRows) -> bool:
+    """The records stand as `read_history` would put them, each under an id of its own."""
+    before: tuple[int, int, str] | None = None
+    ids = set()
+    for row in rows.medications:
+        known_on, start = row["known_on"], row["start"]
+        if known_on is None or not row["record"] or row["status"] == RecordStatus.ENTERED_IN_ERROR:
+            return False
+        begin = known_on if start is None else start
+        here = (known_on, begin, row["record"])
+        if not begin or (before is not None and here < before):  # the day 0 sorts there as no day
+            return False
+        before = here
+        ids.add(row["record"])
+    return len(ids) == len(rows.medications)
