@@ -87,6 +87,12 @@ def leaks(text: str) -> list[str]:
     return [each for each in MARKERS if each in text]
 
 
+def address_of(event: str, out: Path) -> str:
+    """The address that a process has logged with this event; empty before it has."""
+    lines = [line for line in out.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+    return next((str(json.loads(line)["address"]) for line in lines if f'"{event}"' in line), "")
+
+
 @contextmanager
 def process(folder: Path, *arguments: str) -> Iterator[tuple[str, Callable[[], str]]]:
     """A process of ours: its address, and all it has written, to be asked for once it has ended."""
@@ -99,8 +105,7 @@ def process(folder: Path, *arguments: str) -> Iterator[tuple[str, Callable[[], s
         while not address:
             assert running.poll() is None, out.read_text()
             time.sleep(0.05)
-            lines = [line for line in out.read_text().splitlines(keepends=True) if line.endswith("}\n")]
-            address = next((json.loads(line)["address"] for line in lines if '"serving"' in line), "")
+            address = address_of("serving", out)
 
         def ended() -> str:
             running.send_signal(signal.SIGTERM)
@@ -179,6 +184,7 @@ def test_the_server_emits_nothing_of_what_it_is_sent(requests: list[CheckPrescri
     ward, key = caller("ward")
     lock = ["--callers-file", str(callers_file(tmp_path, ward)), "--jwks-file", str(jwks_file(tmp_path))]
     lock += ["--token-issuer", ISSUER, "--token-audience", AUDIENCE, "--rate-per-second", "1000000"]
+    lock += ["--metrics-listen", "127.0.0.1:0"]
     shown = [
         token(),
         token(claims(sub=TEXT, exp=1)),
@@ -215,8 +221,12 @@ def test_the_server_emits_nothing_of_what_it_is_sent(requests: list[CheckPrescri
             for scheme in ("Bearer", "Basic", TEXT):
                 metadata = (("authorization", f"{scheme} {credential}"),)
                 errors.ask(f"{CHECKS}/CheckPrescription", requests[0].SerializeToString(), metadata)
+        with urlopen(f"http://{address_of('metrics', tmp_path / 'serve.out')}/metrics", timeout=SOON) as metrics:
+            measured = metrics.read().decode()
         written = ended()
 
+    assert "CheckPrescription" in measured
+    assert [line for line in measured.splitlines() if leaks(line)] == []
     assert errors.answers > 100, "many are answered"
     assert len(errors.told) > 100, "and many refused"
     assert [each for each in errors.told if leaks(each)] == []
