@@ -24,7 +24,7 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from medsafety.v1 import knowledge_service_pb2
+from medsafety.v1 import feedback_service_pb2, knowledge_service_pb2
 from medsafety.v1.medication_safety_service_pb2 import (
     BatchCheckPrescriptionsRequest,
     BatchCheckPrescriptionsResponse,
@@ -43,6 +43,7 @@ MARKERS = (TEXT, str(NUMBER), "739173917.5", "7.39173917")
 SOON = 30
 CHECKS = "/medsafety.v1.MedicationSafetyService"
 KNOWLEDGE = "/medsafety.v1.KnowledgeService"
+FEEDBACK = "/medsafety.v1.FeedbackService"
 DEEPEST = 8
 
 Fields = tuple[FieldDescriptor, ...]
@@ -184,7 +185,7 @@ def test_the_server_emits_nothing_of_what_it_is_sent(requests: list[CheckPrescri
     ward, key = caller("ward")
     lock = ["--callers-file", str(callers_file(tmp_path, ward)), "--jwks-file", str(jwks_file(tmp_path))]
     lock += ["--token-issuer", ISSUER, "--token-audience", AUDIENCE, "--rate-per-second", "1000000"]
-    lock += ["--metrics-listen", "127.0.0.1:0"]
+    lock += ["--metrics-listen", "127.0.0.1:0", "--decisions-dir", str(tmp_path / "decisions")]
     shown = [
         token(),
         token(claims(sub=TEXT, exp=1)),
@@ -205,15 +206,17 @@ def test_the_server_emits_nothing_of_what_it_is_sent(requests: list[CheckPrescri
         items = [StreamCheckPrescriptionsRequest(item=each).SerializeToString() for each in requests]
         for data in errors.stream(f"{CHECKS}/StreamCheckPrescriptions", items):
             errors.items([StreamCheckPrescriptionsResponse.FromString(data).result])
-        for method in METHODS:
-            kind: type[Message] = getattr(knowledge_service_pb2, f"{method}Request")
+        asked = [(KNOWLEDGE, method, knowledge_service_pb2) for method in METHODS]
+        asked += [(FEEDBACK, method, feedback_service_pb2) for method in ("RecordFeedback", "SummarizeAlerts")]
+        for service, method, module in asked:
+            kind: type[Message] = getattr(module, f"{method}Request")
             for way in paths(kind.DESCRIPTOR):  # type: ignore[arg-type]
                 message = kind()
                 try:
                     planted(message, way)
                 except ValueError:
                     continue
-                errors.ask(f"{KNOWLEDGE}/{method}", message.SerializeToString())
+                errors.ask(f"{service}/{method}", message.SerializeToString())
         for data in (TEXT.encode(), b"\xff" + TEXT.encode(), b"\x0a\x7f" + TEXT.encode()):
             errors.ask(f"{CHECKS}/CheckPrescription", data)
         errors.ask(f"/medsafety.v1.{TEXT}/{TEXT}", b"")
