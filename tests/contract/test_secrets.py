@@ -24,7 +24,7 @@ from google.protobuf.message import Message
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
-from medsafety.v1 import knowledge_service_pb2
+from medsafety.v1 import feedback_service_pb2, knowledge_service_pb2
 from medsafety.v1.medication_safety_service_pb2 import (
     BatchCheckPrescriptionsRequest,
     BatchCheckPrescriptionsResponse,
@@ -43,6 +43,7 @@ MARKERS = (TEXT, str(NUMBER), "739173917.5", "7.39173917")
 SOON = 30
 CHECKS = "/medsafety.v1.MedicationSafetyService"
 KNOWLEDGE = "/medsafety.v1.KnowledgeService"
+FEEDBACK = "/medsafety.v1.FeedbackService"
 DEEPEST = 8
 
 Fields = tuple[FieldDescriptor, ...]
@@ -87,6 +88,12 @@ def leaks(text: str) -> list[str]:
     return [each for each in MARKERS if each in text]
 
 
+def address_of(event: str, out: Path) -> str:
+    """The address that a process has logged with this event; empty before it has."""
+    lines = [line for line in out.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+    return next((str(json.loads(line)["address"]) for line in lines if f'"{event}"' in line), "")
+
+
 @contextmanager
 def process(folder: Path, *arguments: str) -> Iterator[tuple[str, Callable[[], str]]]:
     """A process of ours: its address, and all it has written, to be asked for once it has ended."""
@@ -99,8 +106,7 @@ def process(folder: Path, *arguments: str) -> Iterator[tuple[str, Callable[[], s
         while not address:
             assert running.poll() is None, out.read_text()
             time.sleep(0.05)
-            lines = [line for line in out.read_text().splitlines(keepends=True) if line.endswith("}\n")]
-            address = next((json.loads(line)["address"] for line in lines if '"serving"' in line), "")
+            address = address_of("serving", out)
 
         def ended() -> str:
             running.send_signal(signal.SIGTERM)
@@ -179,6 +185,7 @@ def test_the_server_emits_nothing_of_what_it_is_sent(requests: list[CheckPrescri
     ward, key = caller("ward")
     lock = ["--callers-file", str(callers_file(tmp_path, ward)), "--jwks-file", str(jwks_file(tmp_path))]
     lock += ["--token-issuer", ISSUER, "--token-audience", AUDIENCE, "--rate-per-second", "1000000"]
+    lock += ["--metrics-listen", "127.0.0.1:0", "--decisions-dir", str(tmp_path / "decisions")]
     shown = [
         token(),
         token(claims(sub=TEXT, exp=1)),
@@ -199,15 +206,17 @@ def test_the_server_emits_nothing_of_what_it_is_sent(requests: list[CheckPrescri
         items = [StreamCheckPrescriptionsRequest(item=each).SerializeToString() for each in requests]
         for data in errors.stream(f"{CHECKS}/StreamCheckPrescriptions", items):
             errors.items([StreamCheckPrescriptionsResponse.FromString(data).result])
-        for method in METHODS:
-            kind: type[Message] = getattr(knowledge_service_pb2, f"{method}Request")
+        asked = [(KNOWLEDGE, method, knowledge_service_pb2) for method in METHODS]
+        asked += [(FEEDBACK, method, feedback_service_pb2) for method in ("RecordFeedback", "SummarizeAlerts")]
+        for service, method, module in asked:
+            kind: type[Message] = getattr(module, f"{method}Request")
             for way in paths(kind.DESCRIPTOR):  # type: ignore[arg-type]
                 message = kind()
                 try:
                     planted(message, way)
                 except ValueError:
                     continue
-                errors.ask(f"{KNOWLEDGE}/{method}", message.SerializeToString())
+                errors.ask(f"{service}/{method}", message.SerializeToString())
         for data in (TEXT.encode(), b"\xff" + TEXT.encode(), b"\x0a\x7f" + TEXT.encode()):
             errors.ask(f"{CHECKS}/CheckPrescription", data)
         errors.ask(f"/medsafety.v1.{TEXT}/{TEXT}", b"")
@@ -215,8 +224,12 @@ def test_the_server_emits_nothing_of_what_it_is_sent(requests: list[CheckPrescri
             for scheme in ("Bearer", "Basic", TEXT):
                 metadata = (("authorization", f"{scheme} {credential}"),)
                 errors.ask(f"{CHECKS}/CheckPrescription", requests[0].SerializeToString(), metadata)
+        with urlopen(f"http://{address_of('metrics', tmp_path / 'serve.out')}/metrics", timeout=SOON) as metrics:
+            measured = metrics.read().decode()
         written = ended()
 
+    assert "CheckPrescription" in measured
+    assert [line for line in measured.splitlines() if leaks(line)] == []
     assert errors.answers > 100, "many are answered"
     assert len(errors.told) > 100, "and many refused"
     assert [each for each in errors.told if leaks(each)] == []
