@@ -198,6 +198,8 @@ def ask(program: Program, facts: LineFacts) -> Spoken:
         if answers[at].status is _OPEN:
             whole = live.open.get(missing)
             if whole is None:
+                if len(live.open) >= MOST_TOLD:
+                    live.open.clear()
                 whole = live.open[missing] = answers[at]._replace(missing=missing)
             answers[at] = whole
         elif missing:

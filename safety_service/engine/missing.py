@@ -26,6 +26,8 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
     order, history = facts.order, facts.history
     if name in facts.patient.why:
         return facts.patient.why[name]
+    if name in SET_OF_FACT:  # most of what is open is
+        return _why_condition(facts, name)
     match name:
         case "relaxant_use" | "exempt_antispastic" | "acute_spasm_coded" | "phase":
             return _why_purpose(order)
@@ -50,7 +52,7 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
             return _why_maoi(history)
     if name.startswith("for_"):
         return _why_purpose(order)
-    if name in SET_OF_FACT or name == "days_since_myocardial_infarction":
+    if name == "days_since_myocardial_infarction":
         return _why_condition(facts, name)
     if name in _ALLERGIES:
         return _why_allergy(facts, name)

@@ -85,8 +85,8 @@ class LiveRule:
     """A rule that can speak on a drug. `first_bit` is the mask bit of its first clause.
 
     `fired`, `passed` and `does_not_apply` are its answers that name no missing fact; `pick` takes its facts from a list
-    of all. `open` remembers which facts leave it open; it belongs to the engine. `off` is why the site's policy keeps
-    its alert back, "" when it does not.
+    of all. `open` remembers which facts leave it open, and its open answers; it belongs to the engine. `off` is why the
+    site's policy keeps its alert back, "" when it does not.
     """
 
     rule: Rule
