@@ -32,7 +32,7 @@ public class QuickStart {
     var request = CheckPrescriptionRequest.newBuilder().setPrescription(prescription).setPatient(patient);
 
     Decision decision =
-        checks.withDeadlineAfter(2, TimeUnit.SECONDS).checkPrescription(request.build()).getDecision();
+        checks.withDeadlineAfter(10, TimeUnit.SECONDS).checkPrescription(request.build()).getDecision();
     for (Alert alert : decision.getAlertsList()) {
       System.out.println(alert.getTitle());
     }

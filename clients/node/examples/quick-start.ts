@@ -2,7 +2,7 @@ import { MedsafetyClient } from "medsafety";
 import { HepaticGrade } from "medsafety/v1/patient";
 import { TreatmentStatus } from "medsafety/v1/prescription";
 
-const client = new MedsafetyClient(process.argv[2] ?? "127.0.0.1:50551");
+const client = new MedsafetyClient(process.argv[2] ?? "127.0.0.1:50551", { timeoutMs: 10_000 });
 
 const { decision } = await client.check({
   prescription: {

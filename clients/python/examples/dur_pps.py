@@ -105,7 +105,7 @@ def main() -> None:
     acted = ACTS[options.acted] if options.acted else None
 
     request = json_format.Parse(options.request.read_bytes(), CheckPrescriptionRequest())
-    with MedsafetyClient(options.server) as client:
+    with MedsafetyClient(options.server, timeout=10) as client:
         decision = client.check(request).decision
     for alert in decision.alerts:
         for fields in segments(alert, acted):

@@ -19,7 +19,7 @@ order.refills = 1
 order.treatment_status = TREATMENT_STATUS_NEW
 request.patient.hepatic.grade = HEPATIC_GRADE_MILD
 
-with MedsafetyClient(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:50551") as client:
+with MedsafetyClient(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:50551", timeout=10) as client:
     decision = client.check(request).decision
 
 for alert in decision.alerts:
