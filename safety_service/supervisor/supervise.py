@@ -51,12 +51,13 @@ from safety_service.supervisor.messages import (
 from safety_service.supervisor.worker import leave_seconds
 
 LOOK_SECONDS = 0.1
-START_SECONDS = 60.0  # a worker that takes longer is given up
-PREPARE_SECONDS = 60.0  # and so is one that takes longer to read new knowledge
+START_SECONDS = 120.0  # a worker that takes longer is given up
+PREPARE_SECONDS = 120.0  # and so is one that takes longer to read new knowledge
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 30.0  # before a dead worker is started again, doubling
 STEADY_SECONDS = 60.0  # a worker that lived so long died of something new
 END_SECONDS = 5.0  # beyond its own time to drain, before it is killed
 
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 _WORKER, _ADMIN = "safety_service.supervisor.worker", "safety_service.supervisor.admin"
 
 
@@ -189,7 +190,7 @@ class Supervisor:
         self.log.info("stopped")
 
     def _stopping(self) -> bool:
-        return signal.SIGTERM in self.asked or signal.SIGINT in self.asked
+        return any(each in _STOPS for each in self.asked)
 
     def _heard(self, signal_number: int) -> bool:
         """Whether this signal came since it was asked; several count as one."""
@@ -236,19 +237,18 @@ class Supervisor:
         self._tell_state(stopping=True)
         for place in self.places:
             if place.worker is not None:
-                place.worker.drain(self.drain_seconds)
                 self.leaving.append(place.worker)
                 place.worker = None
         if self.newcomer is not None:
-            self.newcomer.drain(self.drain_seconds)
             self.leaving.append(self.newcomer)
-        for each in self.leaving:
+            self.newcomer = None
+        for each in self.leaving:  # once each: the second time would end it at once
             each.drain(self.drain_seconds)
         self.log.info("draining", workers=len(self.leaving))
         hurried = False
         while self.leaving:
             self._look(respawn=False)
-            if not hurried and len(self.asked) > 1:
+            if not hurried and sum(each in _STOPS for each in self.asked) > 1:
                 hurried = True
                 for each in self.leaving:
                     each.process.terminate()  # the second time

@@ -70,6 +70,7 @@ def test_calls_that_are_given_up_leave_nothing(request_sent: CheckPrescriptionRe
             with MedsafetyClient(address, timeout=60) as client:
                 assert client.check(request_sent).decision.alerts
             sizes.append(resident(process))
+            print(f"\n{len(sizes) * (whole + given_up):,} calls: {sizes[-1] / 1e6:.2f} MB", end="", flush=True)
     growth = sizes[-1] / sizes[0] - 1
     print(
         f"\n{CALLS:,} calls, {cancelled:,} given up:"
