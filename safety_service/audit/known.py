@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from safety_service.audit.tables import BETWEEN_CONDITIONS, concept
+from safety_service.audit.tables import BETWEEN_CONDITIONS, OBSERVED, concept
 from safety_service.domain import (
+    Allergy,
     Answer,
     CareOutcome,
     CareTried,
@@ -31,6 +32,7 @@ from safety_service.domain import (
     Quantity,
     RecordKind,
     RecordStatus,
+    Renal,
     Sex,
     TreatmentStatus,
 )
@@ -61,6 +63,8 @@ class PatientRows(NamedTuple):
     conditions: Sequence[Row] = ()
     labs: Sequence[Row] = ()
     care: Sequence[Row] = ()
+    observations: Sequence[Row] = ()
+    allergies: Sequence[Row] = ()
     born: tuple[int, int] | None = None
     sex: Sex = Sex.UNSPECIFIED
     holes: frozenset[str] = frozenset()
@@ -115,7 +119,48 @@ def requests(rows: PatientRows, told: Told) -> Iterator[tuple[int, CheckRequest]
             falls=Answer(row["falls"]),
             care=_listed((each for known, each in care if known <= day), told.care, "care" in rows.holes),
         )
-        yield i, CheckRequest(_prescription(row), patient, day)
+        yield i, CheckRequest(_prescription(row), with_observed(patient, rows, day), day)
+
+
+def with_observed(patient: Patient, rows: PatientRows, day: int) -> Patient:
+    """With what observations and allergies tell by that day.
+
+    Of kidney function the latest counts, and none where several of that day differ. Pregnancy and breast-feeding are
+    known on the day they were documented only. Allergies are all told once any, or none, is documented.
+    """
+    if rows.observations or "observations" in rows.holes:
+        patient = replace(
+            patient,
+            renal=Renal(egfr=_latest(rows, "egfr", day), crcl=_latest(rows, "crcl", day)),
+            pregnant=_ANSWER[_latest(rows, "pregnant", day, since=day)],
+            lactating=_ANSWER[_latest(rows, "lactating", day, since=day)],
+        )
+    known = [row for row in rows.allergies if _known_on(row) <= day]
+    if known:
+        told = _listed(
+            (_allergy(row) for row in known if row["none_known"] != Answer.YES),
+            Completeness.COMPLETE,
+            "allergies" in rows.holes,
+        )
+        patient = replace(patient, allergies=told)
+    return patient
+
+
+_ANSWER = {None: Answer.UNKNOWN, 0.0: Answer.NO, 1.0: Answer.YES}
+
+
+def _latest(rows: PatientRows, what: str, day: int, since: int = ALWAYS) -> float | None:
+    if "observations" in rows.holes:
+        return None  # the one that was refused could be the latest
+    code = OBSERVED.index(what)
+    fitting = [row for row in rows.observations if row["what"] == code and since <= row["known_on"] <= day]
+    last = max((row["known_on"] for row in fitting), default=None)
+    values = {row["value"] for row in fitting if row["known_on"] == last}
+    return values.pop() if len(values) == 1 else None
+
+
+def _allergy(row: Row) -> Allergy:
+    return Allergy(concept(row["substance"]), ConditionStatus(row["status"]), row["record"])
 
 
 def _same_supply(one: Row, other: Row) -> bool:
