@@ -113,6 +113,7 @@ _ABSENT = len(RANKED)  # a rule that has no answer
 _NOT_EVALUATED = RANK[CheckStatus.NOT_EVALUATED]
 _COUNTED_RANKS = frozenset(RANK[status] for status in COUNTED)
 _UNANSWERED = (Check("", 0, "", CheckStatus.NOT_EVALUATED),)
+_OBSERVED = frozenset({"observations", "allergies"})  # tables that are rare enough to be left to the engine whole
 _NOBODY = Patient()
 _NOTHING_ORDERED = Prescription(concept(""))
 _NOT_USED = (NotProcessed("", ""),)
@@ -204,6 +205,10 @@ class Checker:
         asked = {name for live in any_order for clause in live.clauses for name in clause.facts}
         self._plain_alike = asked <= _ASKED_OF_ANY and all(live.applies is None for live in any_order)
 
+    def held(self) -> int:
+        """How many counts are not among those of `found` yet."""
+        return len(self._counted)
+
     def found(self) -> Found:
         """What all patients so far come to."""
         ids = [rule.id for rule in self.knowledge.rules]
@@ -218,7 +223,8 @@ class Checker:
 
     def check(self, rows: PatientRows) -> None:
         """Adds what the records of one patient come to."""
-        if self._found.statuses is not None or not _in_order(rows):
+        observed = rows.observations or rows.allergies or rows.holes & _OBSERVED
+        if self._found.statuses is not None or observed or not _in_order(rows):
             replay(self.knowledge, rows, self._told, self._found)
             return
         known = Known(rows, self._told)

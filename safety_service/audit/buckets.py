@@ -225,35 +225,57 @@ def _once(table: pa.Table) -> tuple[pa.Table, int, pa.Table]:
 
 def patients(bucket: Bucket) -> Iterator[PatientRows]:
     """The patients of a bucket who have a medication, in order, each with all rows."""
-    side: dict[str, dict[str, list[Row]]] = {}
-    for name in ("conditions", "labs", "care", "patients", "holes"):
-        found: dict[str, list[Row]] = {}
-        for row in bucket.tables[name].to_pylist():
-            found.setdefault(row["patient"], []).append(row)
-        side[name] = found
-    for table in bucket.refused:
-        for patient in bucket.refused[table].column("patient").to_pylist():
-            side["holes"].setdefault(patient, []).append({"table": table})
+    side = {
+        name: _Beside(bucket.tables[name])
+        for name in ("conditions", "labs", "care", "observations", "allergies", "patients", "holes")
+    }
+    refused: dict[str, set[str]] = {}
+    for name, table in bucket.refused.items():
+        for patient in table.column("patient").to_pylist():
+            refused.setdefault(patient, set()).add(name)
     for rows in _runs(bucket.tables["medications"]):
         patient = rows[0]["patient"]
-        person = side["patients"].get(patient, [{}])[0]
+        of = {name: each.of(patient) for name, each in side.items()}
+        person = of["patients"][0] if of["patients"] else {}
         born = person.get("born_earliest")
         yield PatientRows(
             patient=patient,
             medications=rows,
-            conditions=side["conditions"].get(patient, ()),
-            labs=side["labs"].get(patient, ()),
-            care=side["care"].get(patient, ()),
+            conditions=of["conditions"],
+            labs=of["labs"],
+            care=of["care"],
+            observations=of["observations"],
+            allergies=of["allergies"],
             born=None if born is None else (born, person["born_latest"]),
             sex=Sex(person.get("sex", 0)),
-            holes=frozenset(each["table"] for each in side["holes"].get(patient, ())),
+            holes=frozenset({each["table"] for each in of["holes"]} | refused.get(patient, set())),
         )
+
+
+class _Beside:
+    """The rows of another table by patient, when patients are asked for in the order of the table."""
+
+    def __init__(self, table: pa.Table) -> None:
+        names = table.column("patient").combine_chunks().dictionary_encode()
+        if isinstance(names, pa.ChunkedArray):
+            names = names.chunk(0)
+        self._place = {patient: i for i, patient in enumerate(names.dictionary.to_pylist())}
+        self._bounds = np.flatnonzero(np.diff(names.indices.to_numpy(), prepend=-1, append=-1))
+        self._table = table
+
+    def of(self, patient: str) -> Sequence[Row]:
+        place = self._place.get(patient)
+        if place is None:
+            return ()
+        start, end = self._bounds[place], self._bounds[place + 1]
+        rows: list[Row] = self._table.slice(start, end - start).to_pylist()
+        return rows
 
 
 def _runs(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
     """The rows of each patient, a batch of the table in memory as Python objects at a time."""
     held: list[dict[str, Any]] = []
-    for batch in table.to_batches(max_chunksize=16_384):
+    for batch in table.to_batches(max_chunksize=4_096):
         for row in batch.to_pylist():
             if held and held[0]["patient"] != row["patient"]:
                 yield held

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -24,8 +24,8 @@ from safety_service.audit import files
 from safety_service.audit.batch import Checker
 from safety_service.audit.buckets import Bucket, added_to, hashes, patients, read_bucket
 from safety_service.audit.files import TableFile
-from safety_service.audit.known import Told
-from safety_service.audit.measures import added_up, counts_table
+from safety_service.audit.known import PatientRows, Told
+from safety_service.audit.measures import added_up, counts_table, write_counts
 from safety_service.audit.replay import ALERTS, STATUSES, Found
 from safety_service.audit.revisions import REVISIONS, Late, changed_since, late_rows, revised
 from safety_service.audit.tables import REJECTED, TABLES, place_of
@@ -46,6 +46,8 @@ REFUSED = pa.schema([("patient", pa.string()), *REJECTED])
 ROWS = "rows"
 RESULTS = "results"
 _HELD = 4_096  # rows of results held as Python objects at once
+_GROUPS = 512  # of records, likewise
+_COUNTS = 400_000  # rows of counts held before they are added up
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,18 +134,17 @@ def check_bucket(knowledge: Knowledge, job: Job, number: int) -> dict[str, Any]:
 def _check_all(knowledge: Knowledge, job: Job, number: int, before: int | None) -> dict[str, Any]:
     """Checks every record. `before`: the generation of the result that it replaces, which knew less of the tables."""
     bucket = read_bucket([rows_folder(job.work, each) for each in range(job.generation + 1)], number, job.ranks)
-    found = Found(statuses={name: [] for name in STATUSES.names} if job.statuses else None)
     with ExitStack() as stack:
         alerts = stack.enter_context(TableFile(_to(job, number, "alerts.parquet"), ALERTS))
         statuses = stack.enter_context(TableFile(_to(job, number, "statuses.parquet"), STATUSES))
-        checker = Checker(knowledge, job.told, found)
+        found = Gathered(job.statuses, alerts.add, statuses.add)
+        checker = Checker(knowledge, job.told, found.found)
         for rows in patients(bucket):
-            checker.check(rows)
-            _flush(found, alerts, statuses, _HELD)
+            _check(checker, found, rows)
         checker.found()
-        _flush(found, alerts, statuses, 1)
-    files.write_table(_to(job, number, "measures.parquet"), counts_table(found.measures))
-    files.write_table(_to(job, number, "days.parquet"), _days_table(found.days))
+        found.gather(0)
+    write_counts(_to(job, number, "measures.parquet"), found.counts())
+    files.write_table(_to(job, number, "days.parquet"), _days_table(found.found.days))
     files.write_table(_to(job, number, "rejected.parquet"), _refused(bucket, job.names))
     revisions = REVISIONS.empty_table()
     if before is not None:
@@ -153,16 +154,43 @@ def _check_all(knowledge: Knowledge, job: Job, number: int, before: int | None) 
         new = pq.read_table(_to(job, number, "alerts.parquet"))
         revisions = revised(job.generation, old, new, known, {})
     files.write_table(_to(job, number, "revisions.parquet"), revisions)
-    return _ended(job, number, bucket.tables["medications"].num_rows, _counts(bucket, found))
+    return _ended(job, number, bucket.tables["medications"].num_rows, _counts(bucket, found.found))
 
 
-def _flush(found: Found, alerts: TableFile, statuses: TableFile, most: int) -> None:
-    if len(found.alerts["rule_id"]) >= most:
-        alerts.add(pa.table(found.alerts, schema=ALERTS))
-        found.alerts = {name: [] for name in ALERTS.names}
-    if found.statuses is not None and len(found.statuses["rule_id"]) >= most:
-        statuses.add(pa.table(found.statuses, schema=STATUSES))
-        found.statuses = {name: [] for name in STATUSES.names}
+def _check(checker: Checker, found: Gathered, rows: PatientRows) -> None:
+    """One patient more."""
+    checker.check(rows)
+    if checker.held() > _GROUPS:
+        checker.found()
+    found.gather(_HELD)
+
+
+class Gathered:
+    """What patients come to, as tables as soon as there is enough of it: Python objects take far more room."""
+
+    def __init__(self, statuses: bool, alerts: Callable[[pa.Table], None], answers: Callable[[pa.Table], None]) -> None:
+        self.found = Found(statuses={name: [] for name in STATUSES.names} if statuses else None)
+        self._alerts, self._answers = alerts, answers
+        self._measures: list[pa.Table] = []
+
+    def gather(self, most: int) -> None:
+        """Hands on what is more than `most` rows."""
+        found = self.found
+        if len(found.alerts["rule_id"]) > most:
+            self._alerts(pa.table(found.alerts, schema=ALERTS))
+            found.alerts = {name: [] for name in ALERTS.names}
+        if found.statuses is not None and len(found.statuses["rule_id"]) > most:
+            self._answers(pa.table(found.statuses, schema=STATUSES))
+            found.statuses = {name: [] for name in STATUSES.names}
+        if len(found.measures) > min(most, _GROUPS):
+            self._measures.append(counts_table(found.measures))
+            found.measures = Counter()
+            if sum(each.num_rows for each in self._measures) > _COUNTS:
+                self._measures = [added_up(self._measures)]
+
+    def counts(self) -> pa.Table:
+        """The counts for measures of all that was gathered."""
+        return added_up(self._measures)
 
 
 # --- what was added to a bucket ----------------------------------------------------------------------------------
@@ -176,8 +204,11 @@ def _check_added(
     touched = _patients_in(folders[generation + 1 :], number)
     old_bucket = read_bucket(folders[: generation + 1], number, job.ranks, touched)
     new_bucket = read_bucket(folders, number, job.ranks, touched)
-    before, now = (Found(statuses={name: [] for name in STATUSES.names} if job.statuses else None) for _ in range(2))
-    check_before, check_now = (Checker(knowledge, job.told, found) for found in (before, now))
+    new_alerts: list[pa.Table] = [ALERTS.empty_table()]
+    new_statuses: list[pa.Table] = [STATUSES.empty_table()]
+    now = Gathered(job.statuses, new_alerts.append, new_statuses.append)
+    before = Gathered(False, lambda _: None, lambda _: None)
+    check_before, check_now = (Checker(knowledge, job.told, each.found) for each in (before, now))
     old = {rows.patient: rows for rows in patients(old_bucket)}
     since: dict[str, int] = {}
     late: dict[str, list[Late]] = {}
@@ -187,29 +218,28 @@ def _check_added(
         if day is None:
             continue  # all of it was known: only said again
         since[rows.patient] = day
-        check_now.check(rows._replace(since=day))
+        _check(check_now, now, rows._replace(since=day))
         if earlier is not None:
             late[rows.patient] = late_rows(earlier, rows)
-            check_before.check(earlier._replace(since=day))
-    check_before.found()
-    check_now.found()
+            _check(check_before, before, earlier._replace(since=day))
+    for checker, gathered in ((check_now, now), (check_before, before)):
+        checker.found()
+        gathered.gather(0)
     stored = {name: pq.read_table(result_file(job.work, generation, number, f"{name}.parquet")) for name in _PARTS}
-    new_alerts = pa.table(now.alerts, schema=ALERTS)
     kept, dropped = _apart(stored["alerts"], since)
-    files.write_table(_to(job, number, "alerts.parquet"), _in_order(kept, new_alerts))
+    alerts = pa.concat_tables(new_alerts)
+    files.write_table(_to(job, number, "alerts.parquet"), _in_order(kept, alerts))
     kept, _ = _apart(stored["statuses"], since)
-    new_statuses = STATUSES.empty_table() if now.statuses is None else pa.table(now.statuses, schema=STATUSES)
-    files.write_table(_to(job, number, "statuses.parquet"), _in_order(kept, new_statuses))
-    counts = [stored["measures"], counts_table(now.measures), _negative(counts_table(before.measures))]
-    total = added_up(counts)
-    files.write_table(_to(job, number, "measures.parquet"), total.filter(pc.not_equal(total.column("records"), 0)))
-    days = [stored["days"], _days_table(now.days), _negative(_days_table(before.days))]
+    files.write_table(_to(job, number, "statuses.parquet"), _in_order(kept, pa.concat_tables(new_statuses)))
+    total = added_up([stored["measures"], now.counts(), _negative(before.counts())])
+    write_counts(_to(job, number, "measures.parquet"), total.filter(pc.not_equal(total.column("records"), 0)))
+    days = [stored["days"], _days_table(now.found.days), _negative(_days_table(before.found.days))]
     files.write_table(_to(job, number, "days.parquet"), _days_added(days))
     others = stored["rejected"].filter(pc.invert(pc.is_in(stored["rejected"].column("patient"), pa.array(touched))))
     files.write_table(_to(job, number, "rejected.parquet"), pa.concat_tables([others, _refused(new_bucket, job.names)]))
-    revisions = revised(job.generation, dropped, new_alerts, _records(old_bucket), late)
+    revisions = revised(job.generation, dropped, alerts, _records(old_bucket), late)
     files.write_table(_to(job, number, "revisions.parquet"), revisions)
-    was, is_now = _counts(old_bucket, before), _counts(new_bucket, now)
+    was, is_now = _counts(old_bucket, before.found), _counts(new_bucket, now.found)
     counted = Counts(*(_changed(said[name], getattr(was, name), getattr(is_now, name)) for name in Counts._fields))
     rows_now = said["rows"] - old_bucket.tables["medications"].num_rows + new_bucket.tables["medications"].num_rows
     return _ended(job, number, rows_now, counted)

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from safety_service.audit.tables import BETWEEN_CONDITIONS, concept
+from safety_service.audit.tables import BETWEEN_CONDITIONS, OBSERVED, concept
 from safety_service.domain import (
+    Allergy,
     Answer,
     CareOutcome,
     CareTried,
@@ -31,6 +32,7 @@ from safety_service.domain import (
     Quantity,
     RecordKind,
     RecordStatus,
+    Renal,
     Sex,
     TreatmentStatus,
 )
@@ -61,6 +63,8 @@ class PatientRows(NamedTuple):
     conditions: Sequence[Row] = ()
     labs: Sequence[Row] = ()
     care: Sequence[Row] = ()
+    observations: Sequence[Row] = ()
+    allergies: Sequence[Row] = ()
     born: tuple[int, int] | None = None
     sex: Sex = Sex.UNSPECIFIED
     holes: frozenset[str] = frozenset()
@@ -109,7 +113,7 @@ class Known:
         row = self.rows.medications[i]
         day = row["known_on"]
         history = [self._records[j].on(day) for j in range(i) if not same_supply(self.rows.medications[j], row)]
-        return CheckRequest(prescription_of(row), self.patient(row, day, history), day)
+        return CheckRequest(prescription_of(row), with_observed(self.patient(row, day, history), self.rows, day), day)
 
     def patient(self, row: Row, day: int, medications: Iterable[MedicationRecord] = ()) -> Patient:
         """The patient as known on a day, and as the record `row` tells."""
@@ -152,6 +156,47 @@ class Known:
     def medications_complete(self) -> bool:
         """The records are held to be all there are."""
         return self._told.medications is Completeness.COMPLETE and "medications" not in self.rows.holes
+
+
+def with_observed(patient: Patient, rows: PatientRows, day: int) -> Patient:
+    """With what observations and allergies tell by that day.
+
+    Of kidney function the latest counts, and none where several of that day differ. Pregnancy and breast-feeding are
+    known on the day they were documented only. Allergies are all told once any, or none, is documented.
+    """
+    if rows.observations or "observations" in rows.holes:
+        patient = replace(
+            patient,
+            renal=Renal(egfr=_latest(rows, "egfr", day), crcl=_latest(rows, "crcl", day)),
+            pregnant=_ANSWER[_latest(rows, "pregnant", day, since=day)],
+            lactating=_ANSWER[_latest(rows, "lactating", day, since=day)],
+        )
+    known = [row for row in rows.allergies if _known_on(row) <= day]
+    if known:
+        told = _listed(
+            (_allergy(row) for row in known if row["none_known"] != Answer.YES),
+            Completeness.COMPLETE,
+            "allergies" in rows.holes,
+        )
+        patient = replace(patient, allergies=told)
+    return patient
+
+
+_ANSWER = {None: Answer.UNKNOWN, 0.0: Answer.NO, 1.0: Answer.YES}
+
+
+def _latest(rows: PatientRows, what: str, day: int, since: int = ALWAYS) -> float | None:
+    if "observations" in rows.holes:
+        return None  # the one that was refused could be the latest
+    code = OBSERVED.index(what)
+    fitting = [row for row in rows.observations if row["what"] == code and since <= row["known_on"] <= day]
+    last = max((row["known_on"] for row in fitting), default=None)
+    values = {row["value"] for row in fitting if row["known_on"] == last}
+    return values.pop() if len(values) == 1 else None
+
+
+def _allergy(row: Row) -> Allergy:
+    return Allergy(concept(row["substance"]), ConditionStatus(row["status"]), row["record"])
 
 
 def same_supply(one: Row, other: Row) -> bool:

@@ -60,7 +60,7 @@ class Local:
             TableFile(reading.folder / "rejected.parquet", REJECTED) as rejected,
         ):
             for number, (path, counts) in enumerate(zip(reading.paths, reading.counted, strict=True), reading.first):
-                pieces = read_file(path, number, reading.inputs, reading.told_map, self.knowledge.names, counts)
+                pieces = read_file(path, number, reading.inputs, reading.told_map, self.knowledge, counts)
                 for piece in pieces:
                     if piece.rows is not None:
                         writer.add(piece.table, piece.rows)

@@ -22,8 +22,29 @@ from safety_service.audit.column_map import Mapped
 from safety_service.audit.lines import Block, blocks
 from safety_service.audit.read_csv import Batch, Refused
 from safety_service.audit.tables import BETWEEN_CONDITIONS, concept_text
+from safety_service.knowledge.drug_names import RXNORM
+from safety_service.knowledge.observation_codes import (
+    BREASTFEEDING,
+    BREASTFEEDING_ANSWERS,
+    CLEARANCE,
+    CLEARANCE_UNITS,
+    EGFR,
+    EGFR_UNITS,
+    LOINC,
+    NO_DRUG_ALLERGY,
+    NO_OTHER_ALLERGY,
+    PREGNANCY,
+    PREGNANCY_ANSWERS,
+)
+from safety_service.knowledge.resolve import SNOMED
 
-LOINC = "http://loinc.org"
+_FACTS = {"egfr": EGFR, "crcl": CLEARANCE, "pregnant": PREGNANCY, "lactating": BREASTFEEDING}
+_UNITS = {"egfr": EGFR_UNITS, "crcl": CLEARANCE_UNITS}
+_ANSWERS = {"pregnant": PREGNANCY_ANSWERS, "lactating": BREASTFEEDING_ANSWERS}
+_OUTCOMES: Mapping[str, Mapping[str, str]] = {  # what came of it, neither resource says
+    "Procedure": {"completed": "", "stopped": "", "on-hold": "", "in-progress": "ongoing", "preparation": "planned"},
+    "ServiceRequest": {"completed": "", "active": "planned", "draft": "planned", "on-hold": "planned"},
+}
 _HOURS = {"h": 1, "d": 24, "wk": 168}
 _DAYS = {"d": 1, "day": 1, "days": 1, "wk": 7, "week": 7, "weeks": 7}
 _NEVER = "entered-in-error"  # never in effect: as if it had not been sent
@@ -116,14 +137,14 @@ def _batches(block: Block, medications: Medications) -> Iterator[Batch]:
         if isinstance(resource, str):
             refused.append(Refused(int(numbers[i]), resource, "", line))
             continue
-        reader = _READERS.get(resource["resourceType"])
-        read = None if reader is None else reader[1](resource, medications)
-        if reader is None or read is None:
+        tried = ((table, read(resource, medications)) for table, read in _READERS.get(resource["resourceType"], ()))
+        table, row = next(((table, row) for table, row in tried if row is not None), ("", None))
+        if row is None:
             not_relevant += 1
             continue
-        lines, rows = found.setdefault(reader[0], ([], []))
+        lines, rows = found.setdefault(table, ([], []))
         lines.append(i)
-        rows.append(read)
+        rows.append(row)
     physical = len(block.starts)
     empty = pa.table({})
     yield Batch(empty, np.zeros(0, np.int64), lambda _: b"", physical, 0, blank, refused, None, not_relevant)
@@ -249,8 +270,8 @@ def _condition(resource: Resource, _: object) -> Row | None:
     abated = resource.get("abatementDateTime") or _record(resource.get("abatementPeriod")).get("end")
     status = _code(resource.get("clinicalStatus"))
     verification = _code(resource.get("verificationStatus"))
-    if verification in ("refuted", _NEVER):
-        status = verification
+    if verification and verification != "confirmed":
+        status = verification  # one that is neither confirmed nor refuted is refused: the list stays open
     return {
         "patient": _reference(resource.get("subject"), "Patient"),
         "record": _said(resource.get("id")),
@@ -282,12 +303,91 @@ def _observation(resource: Resource, _: object) -> Row | None:
         "value": _said(quantity.get("value")) if plain else None,
         "unit": unit,
         "upper_limit": _said(high.get("value")) if _unit(high) in ("", unit) else None,
-        "known_on": _said(
-            resource.get("effectiveDateTime")
-            or resource.get("effectiveInstant")
-            or _record(resource.get("effectivePeriod")).get("start")
-        ),
+        "known_on": _effective(resource),
     }
+
+
+def _fact(resource: Resource, _: object) -> Row | None:
+    """Kidney function, pregnancy or breast-feeding; without a value where it says nothing that is understood."""
+    if _text(resource.get("status")) in _NOT_A_RESULT:
+        return None
+    codings = map(_record, _listed(_record(resource.get("code")).get("coding")))
+    codes = {_text(each.get("code")) for each in codings if _text(each.get("system")) == LOINC}
+    what = next((name for name, known in _FACTS.items() if codes & set(known)), None)
+    if what is None:
+        return None
+    value: object = None
+    if what in _UNITS:
+        quantity = _record(resource.get("valueQuantity"))
+        said = {_text(quantity.get("code")).lower(), _text(quantity.get("unit")).lower()}
+        value = quantity.get("value") if said & set(_UNITS[what]) and not quantity.get("comparator") else None
+    else:
+        stated = resource.get("valueBoolean")
+        chosen = map(_record, _listed(_record(resource.get("valueCodeableConcept")).get("coding")))
+        answers = {_ANSWERS[what].get(_text(each.get("code"))) for each in chosen} - {None}
+        yes = stated if isinstance(stated, bool) else answers.pop() if len(answers) == 1 else None
+        value = None if yes is None else int(yes)
+    return {
+        "patient": _reference(resource.get("subject"), "Patient"),
+        "record": _said(resource.get("id")),
+        "what": what,
+        "value": _said(value),
+        "known_on": _effective(resource),
+    }
+
+
+def _allergy(resource: Resource, _: object) -> Row | None:
+    """An allergy, or that there is none; food and environment are no drugs."""
+    code = _record(resource.get("code"))
+    codings = [_record(each) for each in _listed(code.get("coding"))]
+    snomed = {_text(each.get("code")) for each in codings if _text(each.get("system")) == SNOMED}
+    categories = {_text(each) for each in _listed(resource.get("category"))} - {""}
+    as_drug = any(_text(each.get("system")) == RXNORM for each in codings)
+    none_known = bool(snomed & set(NO_DRUG_ALLERGY))
+    if snomed & set(NO_OTHER_ALLERGY) or (categories and categories <= {"food", "environment"} and not as_drug):
+        return None
+    status = _code(resource.get("clinicalStatus"))
+    verification = _code(resource.get("verificationStatus"))
+    if verification and verification != "confirmed":
+        status = verification  # likewise
+    if none_known and status not in ("", "active"):
+        return None
+    substance = _concept(code)
+    if substance is None:
+        reaction = _record(_first(resource.get("reaction")))
+        substance = _concept(_record(reaction.get("substance")))
+    return {
+        "patient": _reference(resource.get("patient"), "Patient"),
+        "record": _said(resource.get("id")),
+        "substance_concept": substance,
+        "none_known": "yes" if none_known else "no",
+        "status": status,
+        "known_on": _last_possible(resource.get("recordedDate")),
+    }
+
+
+def _procedure(resource: Resource, _: object) -> Row | None:
+    """What may be a non-drug option: the knowledge tells later whether it is one."""
+    name = str(resource["resourceType"])
+    outcome = _OUTCOMES[name].get(_text(resource.get("status")))
+    if outcome is None or resource.get("doNotPerform") is True:
+        return None
+    performed = resource.get("performedDateTime") or _record(resource.get("performedPeriod")).get("start")
+    return {
+        "patient": _reference(resource.get("subject"), "Patient"),
+        "record": _said(resource.get("id")),
+        "care_concept": _concept(_record(resource.get("code"))),
+        "outcome": outcome,
+        "known_on": _last_possible(performed if name == "Procedure" else resource.get("authoredOn")),
+    }
+
+
+def _effective(resource: Resource) -> str | None:
+    return _said(
+        resource.get("effectiveDateTime")
+        or resource.get("effectiveInstant")
+        or _record(resource.get("effectivePeriod")).get("start")
+    )
 
 
 def _normal(reference_range: Resource) -> bool:
@@ -302,13 +402,17 @@ def _patient(resource: Resource, _: object) -> Row | None:
     }
 
 
-_READERS: Mapping[str, tuple[str, Callable[[Resource, Medications], Row | None]]] = {
-    "MedicationRequest": ("medications", _medication),
-    "MedicationDispense": ("medications", _medication),
-    "MedicationStatement": ("medications", _medication),
-    "Condition": ("conditions", _condition),
-    "Observation": ("labs", _observation),
-    "Patient": ("patients", _patient),
+Reader = Callable[[Resource, Medications], Row | None]
+_READERS: Mapping[str, tuple[tuple[str, Reader], ...]] = {  # the first that makes a row of it
+    "MedicationRequest": (("medications", _medication),),
+    "MedicationDispense": (("medications", _medication),),
+    "MedicationStatement": (("medications", _medication),),
+    "Condition": (("conditions", _condition),),
+    "Observation": (("labs", _observation), ("observations", _fact)),
+    "AllergyIntolerance": (("allergies", _allergy),),
+    "Procedure": (("care", _procedure),),
+    "ServiceRequest": (("care", _procedure),),
+    "Patient": (("patients", _patient),),
 }
 
 

@@ -15,6 +15,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,11 +25,14 @@ from safety_service.audit.read_csv import Batch
 from safety_service.audit.rows import ICD10CM
 from safety_service.audit.tables import concept_text
 from safety_service.knowledge.drug_names import RXNORM
+from safety_service.knowledge.observation_codes import CLEARANCE, CLEARANCE_UNITS, EGFR, EGFR_UNITS
 from safety_service.knowledge.resolve import ATC, NDC, SNOMED
 
 _SYSTEMS = {"RxNorm": RXNORM, "NDC": NDC, "ATC": ATC, "SNOMED": SNOMED, "ICD10CM": ICD10CM}
 _VOCABULARIES = (*_SYSTEMS, "RxNorm Extension", "LOINC", "UCUM", "Gender", "Type Concept", "Meas Value Operator")
 _KINDS = (("dispens", "dispensing"), ("claim", "dispensing"), ("administration", "statement"), ("self", "statement"))
+_FACTS = {**dict.fromkeys(EGFR, "egfr"), **dict.fromkeys(CLEARANCE, "crcl")}
+_UNITS = {"egfr": EGFR_UNITS, "crcl": CLEARANCE_UNITS}
 TABLES = {  # columns by which each is known
     "drug_exposure": ("person_id", "drug_concept_id", "drug_exposure_start_date"),
     "condition_occurrence": ("person_id", "condition_concept_id", "condition_start_date"),
@@ -91,10 +95,30 @@ def read_omop(batches: Iterable[Batch], concepts: Concepts) -> Iterator[Batch]:
             batch.not_relevant = len(batch.lines)
             yield batch
             continue
-        columns = _READERS[name][1](_Table(table, concepts))
-        batch.columns = pa.table(columns)
-        batch.mapped = Mapped(_READERS[name][0], {each: each for each in columns}, {}, ())
+        told = _Table(table, concepts)
+        columns = pa.table(dict(_READERS[name][1](told)))
+        if name == "measurement":
+            what = told.mapped(lambda each: _FACTS.get(concepts.find(each)[1]), "measurement_concept_id")
+            facts = pc.indices_nonzero(what.is_valid())
+            if len(facts):
+                yield _part(batch, pa.table(dict(_kidneys(told, what))), "observations", facts.to_numpy())
+                batch.physical = 0
+                others = pc.indices_nonzero(what.is_null())
+                yield _part(batch, columns, _READERS[name][0], others.to_numpy())
+                continue
+        batch.columns = columns
+        batch.mapped = Mapped(_READERS[name][0], {each: each for each in columns.column_names}, {}, ())
         yield batch
+
+
+def _part(batch: Batch, columns: pa.Table, table: str, at: npt.NDArray[np.int64]) -> Batch:
+    """Some rows of a batch as a batch of their own, which counts the lines of all unless they are counted."""
+    names = {each: each for each in columns.column_names}
+    part = Batch(columns.take(pa.array(at)), batch.lines[at], lambda i: batch.raw(int(at[i])), batch.physical,
+                 batch.header, batch.blank, batch.refused, Mapped(table, names, {}, ()))  # fmt: skip
+    batch.header = batch.blank = 0
+    batch.refused = []
+    return part
 
 
 def _lower(table: pa.Table) -> pa.Table:
@@ -205,6 +229,29 @@ def _measurement(table: _Table) -> Mapping[str, pa.Array]:
         "unit": pc.coalesce(unit, table.mapped(lambda each: each and values.text(each), "unit_source_value")),
         "upper_limit": table.plain("range_high"),
         "known_on": table.plain("measurement_date"),
+    }
+
+
+def _kidneys(table: _Table, what: pa.Array) -> Mapping[str, pa.Array]:
+    """Kidney function as an observation; a value in another unit says nothing."""
+
+    def in_unit(name: str | None, code: str | None, source: Any) -> str | None:
+        said = {str(each).lower() for each in (code, source) if each}
+        return "yes" if name is not None and said & set(_UNITS[name]) else None
+
+    labs = _measurement(table)
+    unit = table.looked_up(1, "unit_concept_id").to_pylist()
+    source = table.plain("unit_source_value").to_pylist()
+    fits = pa.array(
+        [in_unit(*each) is not None for each in zip(what.to_pylist(), unit, source, strict=True)], pa.bool_()
+    )
+    value = labs["value"]
+    return {
+        "patient": labs["patient"],
+        "record": labs["record"],
+        "what": what,
+        "value": pc.if_else(fits, value, pa.scalar(None, value.type)),
+        "known_on": labs["known_on"],
     }
 
 

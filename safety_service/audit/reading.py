@@ -15,7 +15,7 @@ from safety_service.audit.lines import plain_name
 from safety_service.audit.read_csv import Refused
 from safety_service.audit.rows import rows_of
 from safety_service.audit.tables import REJECTED
-from safety_service.knowledge.drug_names import DrugNames
+from safety_service.knowledge.knowledge import Knowledge
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Piece(NamedTuple):
 
 
 def read_file(
-    path: Path, number: int, inputs: Inputs, told_map: Map, names: DrugNames, counts: FileCounts
+    path: Path, number: int, inputs: Inputs, told_map: Map, knowledge: Knowledge, counts: FileCounts
 ) -> Iterator[Piece]:
     """The pieces of a file, the `number`-th of the audit; `counts` is filled as they come.
 
@@ -71,7 +71,7 @@ def read_file(
         rows: pa.Table | None = None
         holes: Sequence[str] = ()
         if mapped is not None and batch.columns.column_names:
-            found = rows_of(batch, mapped, number, names)
+            found = rows_of(batch, mapped, number, knowledge)
             table, rows, holes = mapped.table, found.table, found.holes
             counts.not_relevant += found.not_relevant
             counts.kept[table] = counts.kept.get(table, 0) + rows.num_rows

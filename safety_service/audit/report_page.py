@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from safety_service.audit.charts import Series, bars, columns, lines
 from safety_service.audit.disclosure import Counts, Profile, Shown, adding_up, alone
-from safety_service.audit.measures import ANY_ALERT
+from safety_service.audit.measures import ANY_ALERT, Stored
 from safety_service.audit.tables import REASONS
 from safety_service.domain import to_date
 from safety_service.knowledge.knowledge import Knowledge
@@ -23,6 +23,7 @@ MOST_ROWS = 20  # of drugs and rules
 MOST_PRACTICES = 100
 FEWEST_PRACTICES = 10  # that a decile is drawn for
 FEWEST_RECORDS = 11  # that a practice counts with in a month
+COMPARED = 2  # rules that practices are compared by, beside any alert
 _BINS = (7, 14, 21, 28, 42, 60, 90)  # last day of each
 _FIRST_LINE = "pathway.first-line"
 _KIND = {"order": "orders", "dispensing": "dispensings"}
@@ -46,6 +47,23 @@ def report_page(audited: Audited, knowledge: Knowledge, profile: Profile, prescr
         parts.append("<p>No record of a muscle relaxant was checked.</p>")
     parts.append(_method(audited.manifest, knowledge, profile))
     return _page("\n".join(parts))
+
+
+def report_counts(stored: Stored) -> pa.Table:
+    """Those of the counts that the page is made of: not each rule's by practice, but those compared."""
+    shown = (pc.field("rule_id") == ANY_ALERT) | (pc.field("level") == "all")
+    counts = stored.where(shown)
+    groups = _Groups(counts)
+    compared = sorted({rule for kind in groups.kinds for rule in _most_fired(groups, kind)[:COMPARED]})
+    if not compared:
+        return counts
+    practices = pc.field("rule_id").isin(compared) & (pc.field("level") == "practice")
+    return pa.concat_tables([counts, stored.where(practices)])
+
+
+def _most_fired(groups: _Groups, kind: str) -> list[str]:
+    rules = {rule: groups.total(rule, kind).fired for rule in groups.rules}
+    return sorted((rule for rule, fired in rules.items() if fired), key=lambda rule: (-rules[rule], rule))
 
 
 class _Groups:
@@ -137,8 +155,8 @@ def _kind(
     ]
     asks = {rule.id: rule.asks for rule in knowledge.rules}
     rules = {rule: groups.total(rule, kind) for rule in groups.rules}
-    top = sorted((rule for rule in rules if rules[rule].fired), key=lambda rule: (-rules[rule].fired, rule))
-    parts += [_deciles(rule, rule, kind, groups, profile) for rule in top[:2]]
+    top = _most_fired(groups, kind)
+    parts += [_deciles(rule, rule, kind, groups, profile) for rule in top[:COMPARED]]
     parts.append(_durations(kind, audited.days, knowledge, profile))
     rows = {rule: alone(rules[rule], profile) for rule in top[:MOST_ROWS]}
     parts.append(_top("Rules that fired most", "Rule", rows, profile, asks))

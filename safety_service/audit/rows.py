@@ -15,11 +15,22 @@ import pyarrow.compute as pc
 from safety_service.audit import values
 from safety_service.audit.column_map import Mapped
 from safety_service.audit.read_csv import Batch, Refused
-from safety_service.audit.tables import BETWEEN_CODINGS, BETWEEN_CONDITIONS, BETWEEN_PARTS, DAY, TABLES, concept, place
-from safety_service.domain import MatchedBy, RecordKind, RecordStatus
+from safety_service.audit.tables import (
+    BETWEEN_CODINGS,
+    BETWEEN_CONDITIONS,
+    BETWEEN_PARTS,
+    DAY,
+    TABLES,
+    concept,
+    concept_text,
+    place,
+)
+from safety_service.domain import CareTried, MatchedBy, RecordKind, RecordStatus
 from safety_service.engine.history import recognised
 from safety_service.knowledge.drug_names import RXNORM, DrugNames
+from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.resolve import ATC, NDC, SNOMED
+from safety_service.knowledge.value_sets import CareIndex
 
 ICD10CM = "http://hl7.org/fhir/sid/icd-10-cm"
 _DRUG_CODES = {"drug_rxnorm": RXNORM, "drug_ndc": NDC, "drug_atc": ATC, "drug_snomed": SNOMED}
@@ -34,7 +45,7 @@ class Rows(NamedTuple):
     holes: list[str]
 
 
-def rows_of(batch: Batch, mapped: Mapped, file: int, names: DrugNames) -> Rows:
+def rows_of(batch: Batch, mapped: Mapped, file: int, knowledge: Knowledge) -> Rows:
     """The rows of a batch of a mapped file. Equal rows give equal results, wherever they stand."""
     reading = _Reading(batch, mapped)
     columns = _READERS[mapped.table](reading)
@@ -42,13 +53,15 @@ def rows_of(batch: Batch, mapped: Mapped, file: int, names: DrugNames) -> Rows:
     reading.refuse_null(patient, "no-patient", "patient")
     columns["patient"] = patient
     columns["place"] = pa.array(batch.lines + place(file, 0), pa.int64())
+    if reading.has("care_concept"):
+        columns["care"], columns["relevant"] = _options(columns["care"], knowledge.care)
     relevant = columns.pop("relevant", None)
     keep = np.ones(len(batch.lines), dtype=np.bool_)
     if relevant is not None:
         keep = relevant
     schema = TABLES[mapped.table]
     if mapped.table == "medications":
-        unknown, place_unknown = _unknown_drugs(columns["drug"], names)
+        unknown, place_unknown = _unknown_drugs(columns["drug"], knowledge.names)
         columns["unknown_drug"] = unknown
         reading.note(place_unknown & keep, "unknown-drug", "drug")
     if "record" in schema.names:
@@ -210,12 +223,36 @@ def _labs(reading: _Reading) -> dict[str, Any]:
 
 
 def _care(reading: _Reading) -> dict[str, Any]:
-    option = reading.read("option", values.text, pa.string())
-    care = _concepts(reading, "text", {"snomed": SNOMED}, None, also=option)
+    if reading.has("care_concept"):
+        care = reading.read("care_concept", _whole, pa.string())
+    else:
+        option = reading.read("option", values.text, pa.string())
+        care = _concepts(reading, "text", {"snomed": SNOMED}, None, also=option)
     reading.refuse_null(care, "no-care", "option")
     return {
         "care": care,
         "outcome": reading.code("outcome", values.care_outcome),
+        "known_on": reading.read("known_on", values.day, DAY),
+    }
+
+
+def _observations(reading: _Reading) -> dict[str, Any]:
+    known_on = reading.read("known_on", values.day, DAY)
+    reading.refuse_null(known_on, "no-date", "known_on")
+    return {
+        "what": reading.code("what", values.observed),
+        "value": reading.read("value", values.number, pa.float64()),
+        "known_on": known_on,
+    }
+
+
+def _allergies(reading: _Reading) -> dict[str, Any]:
+    substance = reading.read("substance_concept", _whole, pa.string())
+    reading.refuse_null(substance, "no-substance", "substance")
+    return {
+        "substance": substance,
+        "none_known": reading.code("none_known", values.yes_no),
+        "status": reading.code("status", values.condition_status),
         "known_on": reading.read("known_on", values.day, DAY),
     }
 
@@ -236,6 +273,8 @@ _READERS: dict[str, Callable[[_Reading], dict[str, Any]]] = {
     "conditions": _conditions,
     "labs": _labs,
     "care": _care,
+    "observations": _observations,
+    "allergies": _allergies,
     "patients": _patients,
 }
 
@@ -281,6 +320,18 @@ def _indications(value: object) -> str | None:
     codes = [each for each in re.split(r"[;|,\s]+", said or "") if each]
     coding = [BETWEEN_CODINGS + BETWEEN_PARTS.join((ICD10CM, code, "")) for code in codes]
     return BETWEEN_CONDITIONS.join(coding)
+
+
+def _options(care: pa.Array, options: CareIndex) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+    """Care by the id of the option it is, and which of it is one: other procedures are none of our business."""
+
+    def named(each: object) -> str | None:
+        held = concept(str(each))
+        found = options.match(CareTried("", held.codings, held.text))
+        return None if found is None else concept_text(found, [(c.system, c.code, c.display) for c in held.codings])
+
+    found, _ = values.column(care, named, pa.string())
+    return found, np.asarray(found.is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def _unknown_drugs(drug: pa.Array, names: DrugNames) -> tuple[pa.Array, npt.NDArray[np.bool_]]:

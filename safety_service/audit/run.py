@@ -41,10 +41,10 @@ from safety_service.audit.inputs import CONCEPT, Inputs
 from safety_service.audit.known import Told
 from safety_service.audit.lines import plain_name
 from safety_service.audit.local import Engine, Local, Reading
-from safety_service.audit.measures import COUNTS, added_up, measures
+from safety_service.audit.measures import MEASURES, Stored, measures
 from safety_service.audit.reading import FileCounts
 from safety_service.audit.replay import ALERTS, STATUSES
-from safety_service.audit.report_page import LAW, Audited, report_page
+from safety_service.audit.report_page import LAW, Audited, report_counts, report_page
 from safety_service.audit.revisions import REVISIONS
 from safety_service.audit.tables import REJECTED, TABLES
 from safety_service.domain import Completeness
@@ -53,9 +53,10 @@ from safety_service.knowledge.knowledge import Knowledge
 WORK = ".work"
 MEMORY = 2 << 30
 ENGINES = ("local", "spark")
-_EXPANDS = 8  # bytes in memory for a byte of a plain file, on the safe side
+_EXPANDS = 160  # bytes in memory for a byte of a plain file: what a record comes to takes more than the record
 _PACKED = 6  # bytes of text in a byte of a compressed or Parquet file
 _MOST_BUCKETS = 1024
+_OF_A_BUCKET = 512 << 10  # bytes held for each bucket while it is filled
 _LOINC_ONLY = ("fhir", "omop measurement")  # a liver test under a code that is not known here passes unseen
 _WINDOW = 50_000  # lines of a file whose rejected ones are held at once
 
@@ -214,7 +215,8 @@ def _read(
 
 def _buckets(options: Options, named: Sequence[Named]) -> int:
     size = sum(_plain_size(each.path) for each in named)
-    return options.buckets or min(_MOST_BUCKETS, max(1, -(-size * _EXPANDS * options.workers // options.memory)))
+    most = min(_MOST_BUCKETS, options.memory // _OF_A_BUCKET)
+    return options.buckets or min(most, max(1, -(-size * _EXPANDS * options.workers // options.memory)))
 
 
 def _holds(has: int, asked: int, options: Options) -> bool:
@@ -286,6 +288,8 @@ def _told(options: Options, kept: Mapping[str, Any]) -> Told:
             return Completeness.PARTIAL
         if table == "labs" and any("labs" in each["kept"] and each["form"] in _LOINC_ONLY for each in kept["files"]):
             return Completeness.PARTIAL
+        if table == "care" and any("care" in each["kept"] and each["form"] == "fhir" for each in kept["files"]):
+            return Completeness.PARTIAL
         given = any(each["table"] == table or table in each["kept"] for each in kept["files"])
         return Completeness.COMPLETE if given else Completeness.UNKNOWN
 
@@ -353,8 +357,10 @@ def _put_together(
     if options.statuses:
         files.write_tables(out / "statuses.parquet", STATUSES, parts("statuses.parquet"))
     versions = {rule.id: rule.version for rule in knowledge.rules}
-    counts = added_up(parts("measures.parquet")) if results else COUNTS.empty_table()
-    files.write_table(out / "measures.parquet", measures(counts, versions))
+    stored = Stored(
+        [result_file(job.work, generation, bucket, "measures.parquet") for bucket, generation in enumerate(last)]
+    )
+    files.write_tables(out / "measures.parquet", MEASURES, measures(stored, versions))
     reasons: Counter[str] = Counter()
     rejected = files.write_tables(
         out / "rejected.parquet", REJECTED, _rejected(kept, job, list(parts("rejected.parquet")), reasons)
@@ -390,7 +396,10 @@ def _put_together(
         raise DoesNotBalanceError(law_text(law))
     days = pa.concat_tables([DAYS.empty_table(), *parts("days.parquet")])
     page = report_page(
-        Audited(counts, days, manifest), knowledge, PROFILES[options.disclosure], prescribers=options.prescribers
+        Audited(report_counts(stored), days, manifest),
+        knowledge,
+        PROFILES[options.disclosure],
+        prescribers=options.prescribers,
     )
     with files.partial(out / "report.html") as unfinished:
         unfinished.write_text(page, encoding="utf-8")

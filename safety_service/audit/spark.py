@@ -123,12 +123,12 @@ def _reader(reading: Reading, knowledge_dir: Path | None, policy_file: Path | No
     buckets, folder = reading.buckets, reading.folder
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        names = knowledge_of(knowledge_dir, policy_file).names
+        knowledge = knowledge_of(knowledge_dir, policy_file)
         for number in (each for batch in batches for each in batch.column(0).to_pylist()):
             counts = FileCounts(**said[number])
             try:
                 with TableFile(_refused(folder, number), REJECTED) as rejected:
-                    for piece in read_file(paths[number], first + number, inputs, told_map, names, counts):
+                    for piece in read_file(paths[number], first + number, inputs, told_map, knowledge, counts):
                         rejected.add(piece.rejected)
                         if piece.rows is not None:
                             yield from _parted(piece.table, piece.rows, buckets)

@@ -91,6 +91,28 @@ CARE = pa.schema(
         ("known_on", DAY),
     ]
 )
+OBSERVATIONS = pa.schema(
+    [
+        ("place", pa.int64()),
+        ("patient", pa.string()),
+        ("record", pa.string()),
+        ("what", pa.int8()),  # place in `OBSERVED`
+        ("value", pa.float64()),  # of an answer 1 or 0; null where it says nothing that is understood
+        ("known_on", DAY),
+    ]
+)
+ALLERGIES = pa.schema(
+    [
+        ("place", pa.int64()),
+        ("patient", pa.string()),
+        ("record", pa.string()),
+        ("substance", DRUG),
+        ("none_known", pa.int8()),  # YES: says that there is no allergy to a drug
+        ("status", pa.int8()),
+        ("known_on", DAY),
+    ]
+)
+OBSERVED = ("", "egfr", "crcl", "pregnant", "lactating")
 PATIENTS = pa.schema(
     [
         ("place", pa.int64()),
@@ -106,6 +128,8 @@ TABLES = {
     "conditions": CONDITIONS,
     "labs": LABS,
     "care": CARE,
+    "observations": OBSERVATIONS,
+    "allergies": ALLERGIES,
     "patients": PATIENTS,
 }
 
@@ -134,6 +158,8 @@ REASONS = {
     "no-patient": "no patient is named",
     "no-drug": "neither a code nor a text names the drug",
     "no-condition": "no code names the condition",
+    "not-confirmed": "neither confirmed nor ruled out: whether the patient has it is not known",
+    "no-substance": "nothing names what the allergy is to",
     "no-care": "neither id, code nor text names the care option",
     "no-date": "no day tells when it was made or begins",
     "bad-date": "a date is not a date, or lies outside 1900 to 2200",

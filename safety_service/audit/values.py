@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from safety_service.audit.tables import OBSERVED
 from safety_service.domain import (
     Answer,
     CareOutcome,
@@ -27,6 +28,7 @@ from safety_service.domain import (
     TreatmentStatus,
     to_day,
 )
+from safety_service.knowledge.observation_codes import LIVER_TESTS
 
 FIRST_DAY = to_day(date(1900, 1, 1))
 LAST_DAY = to_day(date(2200, 12, 31))
@@ -209,22 +211,24 @@ record_kind = choice(
 record_status = choice(_codes(RecordStatus, {"discontinued": RecordStatus.STOPPED, "cancelled": RecordStatus.STOPPED}))
 treatment_status = choice(_codes(TreatmentStatus, {}))
 hepatic_grade = choice(_codes(HepaticGrade, {}))
-condition_status = choice(_codes(ConditionStatus, {}))
+_CONDITION_STATUS = choice(_codes(ConditionStatus, {}))
+
+
+def condition_status(value: object) -> int:
+    """The status of a condition or allergy; what is neither confirmed nor ruled out is refused as such."""
+    if text(value) in ("unconfirmed", "provisional", "differential"):
+        raise BadValueError("not-confirmed")
+    return int(_CONDITION_STATUS(value))
+
+
+observed = choice({name: place for place, name in enumerate(OBSERVED) if name})
 care_outcome = choice(_codes(CareOutcome, {}))
 sex = choice(_codes(Sex, {"f": Sex.FEMALE, "m": Sex.MALE, "unknown": Sex.UNSPECIFIED}))
 
-# LOINC codes that a source of HL7 names by what they measure in serum or plasma: the enzymes as ObservationDefinitions
-# of the Vulcan Schedule of Activities guide, ALT and total bilirubin in the prefetch examples of CDS Hooks.
-LIVER_TESTS: Mapping[str, LiverTest] = {
-    "1742-6": LiverTest.ALT,
-    "1920-8": LiverTest.AST,
-    "6768-6": LiverTest.ALP,
-    "1975-2": LiverTest.BILIRUBIN,
-}
 _TEST_WORDS = _codes(
     LiverTest,
     {
-        **LIVER_TESTS,
+        **{code: LiverTest[test] for code, test in LIVER_TESTS.items()},
         "alkaline phosphatase": LiverTest.ALP,
         "total bilirubin": LiverTest.BILIRUBIN,
         "bilirubin total": LiverTest.BILIRUBIN,

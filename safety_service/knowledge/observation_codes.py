@@ -1,4 +1,4 @@
-"""LOINC codes of the observations that tell a fact about a patient.
+"""LOINC codes of the observations that tell a fact about a patient, with the units and answers that are understood.
 
 A code is here only if its LOINC name was read in a published guide or code list (read 2026-11-26; behind each code).
 """
@@ -35,3 +35,29 @@ CLEARANCE: Final = (
 )
 PREGNANCY: Final = ("82810-3",)  # HL7 International Patient Summary, pregnancy status
 BREASTFEEDING: Final = ("63895-7",)  # gematik ISiK, Stillstatus; Starter FHIR IG, breastfeeding status
+# Units in lower case, in the ways they are written.
+EGFR_UNITS: Final = (
+    "ml/min/{1.73_m2}",
+    "ml/min/1.73.m2",
+    "ml/min/1.73m2",
+    "ml/min/1.73 m2",
+    "ml/min/1.73m²",
+    "ml/min/1.73 m²",
+    "ml/min/{1.73m2}",
+    "ml/min/{1.73sq m}",
+    "ml/min/{1.73_m²}",
+    "ml/min/1.73",
+)
+CLEARANCE_UNITS: Final = ("ml/min",)
+# Answers by code; anything else is not known. Pregnancy: value set and map pregnancy-status-uv-ips of HL7 IPS.
+# Breast-feeding: value set breastfeeding-status of the Starter FHIR IG; StillstatusVS of ISiK has the same.
+PREGNANCY_ANSWERS: Final[Mapping[str, bool]] = {
+    "77386006": True,
+    "LA15173-0": True,
+    "60001007": False,
+    "LA26683-5": False,
+}
+BREASTFEEDING_ANSWERS: Final[Mapping[str, bool]] = {"LA29252-6": True, "LA29253-4": False}
+# SNOMED CT: no known allergy, of any kind or of drugs; and of what is no drug.
+NO_DRUG_ALLERGY: Final = ("716186003", "409137002")
+NO_OTHER_ALLERGY: Final = ("428607008", "429625007", "1003774007")

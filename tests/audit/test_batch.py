@@ -158,9 +158,9 @@ def _patient(
         [_condition(rng, patient, str(i), icd) for i in range(rng.choice((0, 0, 1, 2, 4)))],
         [_lab(rng, patient, str(i)) for i in range(rng.choice((0, 0, 1, 3)))],
         [_care(rng, patient, str(i), care) for i in range(rng.choice((0, 0, 1, 2)))],
-        rng.choice((None, (born, born), (born - 200, born + 164))),
-        rng.choice(list(Sex)),
-        frozenset(name for name in ("medications", "conditions", "labs", "care") if rng.random() < 0.05),
+        born=rng.choice((None, (born, born), (born - 200, born + 164))),
+        sex=rng.choice(list(Sex)),
+        holes=frozenset(name for name in ("medications", "conditions", "labs", "care") if rng.random() < 0.05),
     )
 
 

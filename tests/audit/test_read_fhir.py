@@ -202,7 +202,152 @@ def test_the_examples_of_the_standard_run_and_balance(tmp_path: Path) -> None:
     law = manifest["conservation"]
     assert law["balances"]
     assert law["physical"] == len(resources)
-    assert set(manifest["rejected"]) <= {"unknown-drug", "no-drug", "no-date", "no-patient", "bad-date", "no-condition"}
+    assert set(manifest["rejected"]) <= {
+        "unknown-drug",
+        "no-drug",
+        "no-date",
+        "no-patient",
+        "bad-date",
+        "no-condition",
+        "not-confirmed",
+    }
     medications = [each for each in resources if each["resourceType"] in ("MedicationRequest", "MedicationDispense")]
     assert sum(manifest["checked_records"].values()) + sum(manifest["rejected"].values()) > len(medications) / 2
     assert manifest["rejected"]["unknown-drug"] > 0
+
+
+def of_rules(out: Path, *rules: str) -> dict[tuple[str, str], str]:
+    found = table(out, "statuses")
+    return {(row["index_record"], row["rule_id"]): row["status"] for row in found if row["rule_id"] in rules}
+
+
+def kidneys(identity: str, on: str, **more: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "Observation",
+        "id": identity,
+        "status": "final",
+        "subject": ALICE,
+        "code": {"coding": [{"system": "http://loinc.org", "code": "98979-8"}]},
+        "valueQuantity": {"value": 20, "unit": "mL/min/{1.73_m2}"},
+        "effectiveDateTime": on,
+    } | more
+
+
+def test_kidney_function_is_the_latest_known_on_the_day(tmp_path: Path) -> None:
+    from safety_service.audit.buckets import patients, read_bucket
+    from safety_service.audit.known import Told, requests
+
+    below = {"valueQuantity": {"value": 60, "comparator": ">", "unit": "mL/min/{1.73_m2}"}}
+    source = ndjson(
+        tmp_path / "in" / "a.ndjson",
+        order(id="o1", authoredOn="2024-03-01"),
+        order(id="o2", authoredOn="2024-03-10"),
+        order(id="o3", authoredOn="2024-03-20"),
+        order(id="o4", authoredOn="2024-03-30"),
+        kidneys("k1", "2024-03-05"),
+        kidneys("k2", "2024-03-15", **below),
+        kidneys("k3", "2024-03-25"),
+        kidneys("k4", "2024-03-25", valueQuantity={"value": 35, "unit": "mL/min/1.73m2"}),
+        kidneys("k5", "2024-03-01", valueQuantity={"value": 9, "unit": "furlong"}, status="cancelled"),
+    )
+    manifest = run(tmp_path / "out", source, statuses=True)
+    assert manifest["conservation"]["audited"] == 8
+    bucket = read_bucket([tmp_path / "out" / ".work" / "rows" / "00000"], 0, [0])
+    known = {
+        request.prescription.id: request.patient.renal.egfr for _, request in requests(next(patients(bucket)), Told())
+    }
+    assert known == {"o1": None, "o2": 20.0, "o3": None, "o4": None}  # above 60 is no value; two of one day differ
+
+
+def test_a_pregnancy_is_known_on_the_day_it_was_documented(tmp_path: Path) -> None:
+    pregnant = {
+        "resourceType": "Observation",
+        "id": "p1",
+        "status": "final",
+        "subject": ALICE,
+        "code": {"coding": [{"system": "http://loinc.org", "code": "82810-3"}]},
+        "valueCodeableConcept": {"coding": [{"system": "http://snomed.info/sct", "code": "77386006"}]},
+        "effectiveDateTime": "2024-03-01T09:00:00Z",
+    }
+    alice = {"resourceType": "Patient", "id": "alice", "gender": "female", "birthDate": "1994-05-01"}
+    source = ndjson(
+        tmp_path / "in" / "a.ndjson", alice, pregnant, order(id="o1"), order(id="o2", authoredOn="2025-03-01")
+    )
+    run(tmp_path / "out", source, statuses=True)
+    status = {
+        (row["index_record"], row["status"])
+        for row in table(tmp_path / "out", "statuses")
+        if row["rule_id"].startswith("pregnancy.")
+    }
+    assert ("o1", "fired") in status
+    assert ("o2", "fired") not in status
+    assert ("o2", "not_evaluated") in status  # a year later nobody knows
+
+
+def allergy(**more: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "AllergyIntolerance",
+        "id": "a1",
+        "clinicalStatus": {"coding": [{"code": "active"}]},
+        "verificationStatus": {"coding": [{"code": "confirmed"}]},
+        "patient": ALICE,
+        "code": {"text": "cyclobenzaprine"},
+        "recordedDate": "2024-02",
+    } | more
+
+
+@pytest.mark.parametrize(
+    ("allergies", "expected"),
+    [
+        ([], "not_evaluated"),
+        ([allergy()], "fired"),
+        ([allergy(recordedDate="2024-03")], "not_evaluated"),  # known at the end of the month
+        ([allergy(code={"text": "amoxicillin"})], "passed"),
+        ([allergy(code={"coding": [{"system": "http://snomed.info/sct", "code": "716186003"}]})], "passed"),
+        ([allergy(code={"text": "peanut"}, category=["food"])], "not_evaluated"),
+        ([allergy(), allergy(id="a2", verificationStatus={"coding": [{"code": "refuted"}]})], "fired"),
+        ([allergy(verificationStatus={"coding": [{"code": "unconfirmed"}]})], "not_evaluated"),
+        (
+            [
+                allergy(code={"text": "amoxicillin"}),
+                allergy(id="a2", verificationStatus={"coding": [{"code": "unconfirmed"}]}),
+            ],
+            "not_evaluated",
+        ),
+    ],
+)
+def test_allergies_are_known_once_any_or_none_is_documented(
+    allergies: list[dict[str, Any]], expected: str, tmp_path: Path
+) -> None:
+    manifest = run(tmp_path / "out", ndjson(tmp_path / "in" / "a.ndjson", order(), *allergies), statuses=True)
+    rule = "contraindication.cyclobenzaprine.hypersensitivity"
+    assert of_rules(tmp_path / "out", rule) == {("o1", rule): expected}
+    assert manifest["conservation"]["balances"]
+
+
+def test_care_is_read_from_procedures_and_referrals(tmp_path: Path) -> None:
+    exercise = {"resourceType": "Procedure", "id": "c1", "status": "completed", "subject": ALICE,
+                "code": {"text": "Yoga"}, "performedDateTime": "2024-02-01"}  # fmt: skip
+    other = {**exercise, "id": "c2", "code": {"text": "Appendectomy"}}
+    manifest = run(tmp_path / "out", ndjson(tmp_path / "in" / "a.ndjson", order(), exercise, other), statuses=True)
+    assert manifest["inputs"][0]["kept"] == {"medications": 1, "care": 1}
+    assert manifest["conservation"]["not_relevant"] == 1
+    assert manifest["complete"]["care"] == "partial"
+    assert of_rules(tmp_path / "out", "pathway.first-line") == {("o1", "pathway.first-line"): "passed"}
+
+
+def test_a_condition_that_is_not_confirmed_leaves_the_list_open(tmp_path: Path) -> None:
+    glaucoma = {
+        "resourceType": "Condition",
+        "id": "x1",
+        "subject": ALICE,
+        "code": {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "I50.9"}]},
+        "clinicalStatus": {"coding": [{"code": "active"}]},
+        "verificationStatus": {"coding": [{"code": "differential"}]},
+        "recordedDate": "2024-01-01",
+    }
+    manifest = run(tmp_path / "out", ndjson(tmp_path / "in" / "a.ndjson", order(), glaucoma), statuses=True)
+    assert manifest["rejected"] == {"not-confirmed": 1}
+    found = {row["status"] for row in table(tmp_path / "out", "statuses") if "heart" in row["rule_id"]}
+    assert "fired" not in found
+    assert "not_evaluated" in found

@@ -19,6 +19,8 @@ CONCEPTS = (
     (21, "Heart failure", "Condition", "SNOMED", "84114007"),
     (22, "Heart failure, unspecified", "Condition", "ICD10CM", "I50.9"),
     (31, "ALT", "Measurement", "LOINC", "1742-6"),
+    (35, "eGFR CKD-EPI 2021", "Measurement", "LOINC", "98979-8"),
+    (36, "mL/min/1.73 m2", "Unit", "UCUM", "mL/min/{1.73_m2}"),
     (32, "unit per liter", "Unit", "UCUM", "U/L"),
     (33, "=", "Meas Value Operator", "Meas Value Operator", "equal"),
     (34, "<", "Meas Value Operator", "Meas Value Operator", "less"),
@@ -124,3 +126,25 @@ def test_without_the_concepts_nothing_is_read(tmp_path: Path) -> None:
     (source / "CONCEPT.csv").unlink()
     with pytest.raises(InputError, match="name that file too"):
         run(tmp_path / "out", source)
+
+
+def test_kidney_function_is_read_in_its_unit(tmp_path: Path) -> None:
+    from safety_service.audit.buckets import read_bucket
+
+    folder = cdm(tmp_path / "in", (1, 1, 11, "2024-03-01", "", "", 51, 0, 30, 10, ""))
+    write_rows(
+        folder / "measurement.csv",
+        ("measurement_id", "person_id", "measurement_concept_id", "measurement_date", "operator_concept_id",
+         "value_as_number", "unit_concept_id", "range_high"),
+        (1, 1, 31, "2024-02-01", 33, 200, 32, 40),
+        (2, 1, 35, "2024-02-02", 33, 25, 36, ""),
+        (3, 1, 35, "2024-02-03", 33, 25, 32, ""),
+        (4, 1, 35, "2024-02-30", 33, 25, 36, ""),
+        (5, 1, 0, "2024-02-30", 33, 25, 36, ""),
+    )  # fmt: skip
+    manifest = run(tmp_path / "out", folder)
+    assert manifest["conservation"]["balances"]
+    assert manifest["rejected"] == {"bad-date": 1}
+    rows = read_bucket([tmp_path / "out" / ".work" / "rows" / "00000"], 0, range(9)).tables
+    assert [(row["record"], row["value"]) for row in rows["observations"].to_pylist()] == [("2", 25.0), ("3", None)]
+    assert [row["record"] for row in rows["labs"].to_pylist()] == ["1"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,6 +79,41 @@ def test_killed_at_any_moment_it_comes_to_the_same(records: Path, tmp_path: Path
 # A process that limits itself: setting it between fork and exec would run in a copy of this one, threads and all.
 LIMITED = "import resource as r, runpy, sys; r.setrlimit(r.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)"
 LIMITED += "; runpy.run_module('safety_service', run_name='__main__', alter_sys=True)"
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.long)])
+def test_killed_in_a_new_month_it_comes_to_the_same(records: Path, tmp_path: Path, kills: int, seed: int) -> None:
+    """What an earlier run came to stands on its own: neither it nor what it revised is lost or counted twice."""
+    first, both = tmp_path / "first", tmp_path / "both"
+    for folder in (first, both):
+        shutil.copytree(records, folder)
+    lines = (records / "medications.csv").read_bytes().splitlines(keepends=True)[: 120 * kills]
+    (first / "medications.csv").write_bytes(b"".join(lines[::2]))
+    (both / "medications.csv").write_bytes(b"".join(lines[::2]))
+    (both / "more-medications.csv").write_bytes(b"".join([lines[0], *lines[1::2]]))
+    assert started(first, tmp_path / "out").wait(timeout=100) == 0
+    shutil.copytree(tmp_path / "out", tmp_path / "undisturbed")
+    began = time.monotonic()
+    assert started(both, tmp_path / "undisturbed").wait(timeout=100) == 0
+    lasted = time.monotonic() - began
+    rng = Random(seed)
+    killed = 0
+    for _ in range(kills):
+        child = started(both, tmp_path / "out")
+        try:
+            child.wait(timeout=rng.uniform(0.3, 0.95) * lasted)
+        except subprocess.TimeoutExpired:
+            os.kill(child.pid, signal.SIGKILL)
+            killed += 1
+            assert child.wait() == -signal.SIGKILL
+    assert killed
+    assert started(both, tmp_path / "out").wait(timeout=100) == 0
+    assert digests(tmp_path / "out") == digests(tmp_path / "undisturbed")
+    assert started(both, tmp_path / "whole").wait(timeout=100) == 0
+    whole = digests(tmp_path / "whole")
+    found = digests(tmp_path / "out")
+    assert found.pop("revisions.parquet") != whole.pop("revisions.parquet")
+    assert found == whole
 
 
 def command(source: Path, out: Path, most_bytes: int | None = None) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,7 @@ from safety_service.gateway.fhir.notes import Notes
 from safety_service.gateway.fhir.pool import own_reference
 from safety_service.gateway.fhir.shapes import Json, Resource, listed, record, text
 from safety_service.knowledge.drug_names import RXNORM
+from safety_service.knowledge.observation_codes import NO_DRUG_ALLERGY, NO_OTHER_ALLERGY
 
 STATUS = {
     "active": condition_pb2.CONDITION_STATUS_ACTIVE,
@@ -24,9 +25,6 @@ _VERIFIED = {
 }
 _NOT_SURE = ("unconfirmed", "provisional", "differential")
 SNOMED = "http://snomed.info/sct"
-# SNOMED CT: no known allergy, of any kind or of drugs; and of what is no drug.
-NO_DRUG_ALLERGY = ("716186003", "409137002")
-_NO_OTHER_ALLERGY = ("428607008", "429625007", "1003774007")
 
 
 class OpenQuestionError(Exception):
@@ -76,7 +74,7 @@ def read_allergy(resource: Resource, place: str, notes: Notes) -> patient_pb2.Al
         raise OpenQuestionError
     code = record(resource.get("code"))
     codes = {text(each.get("code")) for each in map(record, listed(code.get("coding"))) if each.get("system") == SNOMED}
-    if codes & {*NO_DRUG_ALLERGY, *_NO_OTHER_ALLERGY}:
+    if codes & {*NO_DRUG_ALLERGY, *NO_OTHER_ALLERGY}:
         return None
     if _is_no_drug(resource, code):
         return None

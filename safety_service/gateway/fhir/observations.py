@@ -16,7 +16,18 @@ from safety_service.gateway.fhir.conditions import SNOMED
 from safety_service.gateway.fhir.notes import Notes
 from safety_service.gateway.fhir.pool import own_reference
 from safety_service.gateway.fhir.shapes import Resource, listed, number, record, text
-from safety_service.knowledge.observation_codes import BREASTFEEDING, CLEARANCE, EGFR, LIVER_TESTS, LOINC, PREGNANCY
+from safety_service.knowledge.observation_codes import (
+    BREASTFEEDING,
+    BREASTFEEDING_ANSWERS,
+    CLEARANCE,
+    CLEARANCE_UNITS,
+    EGFR,
+    EGFR_UNITS,
+    LIVER_TESTS,
+    LOINC,
+    PREGNANCY,
+    PREGNANCY_ANSWERS,
+)
 
 _LIVER_TESTS = {code: patient_pb2.LiverTest.Value(f"LIVER_TEST_{test}") for code, test in LIVER_TESTS.items()}
 _NOT_A_RESULT = ("entered-in-error", "cancelled", "registered")
@@ -31,24 +42,9 @@ _UNITS = {
     "µmol/l": "umol/L",
     "μmol/l": "umol/L",
 }
-_EGFR_UNITS = (
-    "ml/min/{1.73_m2}",
-    "ml/min/1.73.m2",
-    "ml/min/1.73m2",
-    "ml/min/1.73 m2",
-    "ml/min/1.73m²",
-    "ml/min/1.73 m²",
-    "ml/min/{1.73m2}",
-    "ml/min/{1.73sq m}",
-    "ml/min/{1.73_m²}",
-    "ml/min/1.73",
-)
-_CLEARANCE_UNITS = ("ml/min",)
-# Answers by code; anything else is not known. Pregnancy: value set and map pregnancy-status-uv-ips of HL7 IPS.
-# Breast-feeding: value set breastfeeding-status of the Starter FHIR IG; StillstatusVS of ISiK has the same.
-_PREGNANT = {"77386006": common_pb2.ANSWER_YES, "LA15173-0": common_pb2.ANSWER_YES}
-_NOT_PREGNANT = {"60001007": common_pb2.ANSWER_NO, "LA26683-5": common_pb2.ANSWER_NO}
-_BREASTFEEDING = {"LA29252-6": common_pb2.ANSWER_YES, "LA29253-4": common_pb2.ANSWER_NO}
+_ANSWER = {True: common_pb2.ANSWER_YES, False: common_pb2.ANSWER_NO}
+_PREGNANT = {code: _ANSWER[yes] for code, yes in PREGNANCY_ANSWERS.items()}
+_BREASTFEEDING = {code: _ANSWER[yes] for code, yes in BREASTFEEDING_ANSWERS.items()}
 
 
 class Seen(NamedTuple):
@@ -71,14 +67,14 @@ def read_observations(target: patient_pb2.Patient, sent: Iterable[tuple[str, Res
                 result.test = test
                 target.hepatic.labs.items.append(result)
     egfr = _latest(seen, EGFR, notes)
-    if egfr is not None and (value := _value(egfr, _EGFR_UNITS, notes)) is not None:
+    if egfr is not None and (value := _value(egfr, EGFR_UNITS, notes)) is not None:
         target.renal.egfr = value
     clearance = _latest(seen, CLEARANCE, notes)
-    if clearance is not None and (value := _value(clearance, _CLEARANCE_UNITS, notes)) is not None:
+    if clearance is not None and (value := _value(clearance, CLEARANCE_UNITS, notes)) is not None:
         target.renal.crcl = value
     pregnancy = _latest(seen, PREGNANCY, notes)
     if pregnancy is not None:
-        target.pregnant = _answer(pregnancy, {**_PREGNANT, **_NOT_PREGNANT}, notes)
+        target.pregnant = _answer(pregnancy, _PREGNANT, notes)
     breastfeeding = _latest(seen, BREASTFEEDING, notes)
     if breastfeeding is not None:
         target.lactating = _answer(breastfeeding, _BREASTFEEDING, notes)
