@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 
 from safety_service.audit import batch
-from safety_service.audit.batch import Checker
+from safety_service.audit.batch import Checker, check_rows
+from safety_service.audit.buckets import HOLES, Bucket, patients
 from safety_service.audit.known import PatientRows, Told
 from safety_service.audit.replay import ALERTS, STATUSES, Found, replay
 from safety_service.audit.synth import drugs_of
-from safety_service.audit.tables import BETWEEN_CONDITIONS, CARE, CONDITIONS, LABS, MEDICATIONS, concept_text
+from safety_service.audit.tables import BETWEEN_CONDITIONS, CARE, CONDITIONS, LABS, MEDICATIONS, TABLES, concept_text
 from safety_service.domain import Completeness, Sex
 from safety_service.engine import kept
 from safety_service.knowledge.knowledge import Knowledge
@@ -34,6 +35,45 @@ def test_the_fast_path_answers_as_the_engine_does(knowledge: Knowledge, seed: in
 
 def test_it_does_so_rule_by_rule(knowledge: Knowledge, seed: int) -> None:
     _same(knowledge, _patients(knowledge, Random(seed + 1), 30), TOLD[0], statuses=True)
+
+
+def test_a_bucket_in_which_many_have_no_relaxant_comes_to_the_same(knowledge: Knowledge, seed: int) -> None:
+    rng = Random(seed)
+    made = _patients(knowledge, rng, 12)
+    others = [each for each in _patients(knowledge, rng, 60) if not any(row["fills"] for row in each.medications)]
+    plain = ["lisinopril 10 mg tablet", "metformin", "oxycodone 5 mg"]
+    for i, each in enumerate(others):
+        medications = [
+            {**row, "drug": concept_text(rng.choice(plain), []), "unknown_drug": False} for row in each.medications
+        ]
+        others[i] = each._replace(medications=medications)
+    bucket = _bucket([*made, *others])
+    for told in TOLD:
+        expected = Found()
+        for each in patients(bucket):
+            replay(knowledge, each, told, expected)
+        for one, other in zip(_said(check_rows(knowledge, bucket, told, False)), _said(expected), strict=True):
+            if one != other:
+                pytest.fail(_first_difference(one, other))
+
+
+def _bucket(made: Sequence[PatientRows]) -> Bucket:
+    renamed = [each._replace(patient=f"q{i:03d}") for i, each in enumerate(made)]
+
+    def table(name: str) -> pa.Table:
+        rows = [{**row, "patient": each.patient} for each in renamed for row in getattr(each, name)]
+        return pa.Table.from_pylist(rows, schema=TABLES[name])
+
+    people = [
+        {"place": 0, "patient": each.patient, "record": "", "sex": int(each.sex)}
+        | ({} if each.born is None else {"born_earliest": each.born[0], "born_latest": each.born[1]})
+        for each in renamed
+    ]
+    holes = [{"patient": each.patient, "table": name} for each in renamed for name in sorted(each.holes)]
+    tables = {name: table(name) for name in ("medications", "conditions", "labs", "care")}
+    tables["patients"] = pa.Table.from_pylist(people, schema=TABLES["patients"])
+    tables["holes"] = pa.Table.from_pylist(holes, schema=HOLES)
+    return Bucket(tables, {}, {})
 
 
 @pytest.mark.long
