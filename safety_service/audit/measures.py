@@ -51,7 +51,7 @@ COUNTS = pa.schema(
 )
 
 CHUNK = 1 << 14  # groups of records looked at together
-MOST_ROWS = 1 << 18  # of counts in memory at once
+MOST_ROWS = 1 << 16  # of counts in memory at once
 
 
 def counts_table(counts: Mapping[Group, int]) -> pa.Table:
