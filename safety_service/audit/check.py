@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from safety_service.audit import files
-from safety_service.audit.batch import Checker
+from safety_service.audit.batch import Checker, uncollected
 from safety_service.audit.buckets import Bucket, added_to, hashes, patients, read_bucket
 from safety_service.audit.files import TableFile
 from safety_service.audit.known import PatientRows, Told
@@ -139,8 +139,9 @@ def _check_all(knowledge: Knowledge, job: Job, number: int, before: int | None) 
         statuses = stack.enter_context(TableFile(_to(job, number, "statuses.parquet"), STATUSES))
         found = Gathered(job.statuses, alerts.add, statuses.add)
         checker = Checker(knowledge, job.told, found.found)
-        for rows in patients(bucket):
-            _check(checker, found, rows)
+        with uncollected():
+            for rows in patients(bucket if job.statuses else checker.without_plain(bucket)):
+                _check(checker, found, rows)
         checker.found()
         found.gather(0)
     write_counts(_to(job, number, "measures.parquet"), found.counts())
