@@ -26,6 +26,7 @@ ATC = "http://www.whocc.no/atc"
 C = Completeness
 TOLD = (Told(*[C.COMPLETE] * 4), Told(), Told(C.PARTIAL, C.COMPLETE, C.PARTIAL, C.COMPLETE))
 FIRST = 19_000
+SIDES = ("medications", "conditions", "labs", "care", "observations", "allergies")
 
 
 def test_the_fast_path_answers_as_the_engine_does(knowledge: Knowledge, seed: int) -> None:
@@ -70,7 +71,7 @@ def _bucket(made: Sequence[PatientRows]) -> Bucket:
         for each in renamed
     ]
     holes = [{"patient": each.patient, "table": name} for each in renamed for name in sorted(each.holes)]
-    tables = {name: table(name) for name in ("medications", "conditions", "labs", "care")}
+    tables = {name: table(name) for name in SIDES}
     tables["patients"] = pa.Table.from_pylist(people, schema=TABLES["patients"])
     tables["holes"] = pa.Table.from_pylist(holes, schema=HOLES)
     return Bucket(tables, {}, {})

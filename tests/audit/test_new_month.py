@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from safety_service.audit.batch import Checker
 from safety_service.audit.inputs import Inputs
-from safety_service.audit.replay import replay
+from safety_service.audit.known import PatientRows
 from safety_service.audit.synth import break_line
 from safety_service.knowledge.knowledge import Knowledge
 from tests.audit.records import made, put, run, table, write_rows
@@ -121,12 +122,14 @@ def test_only_patients_with_new_rows_are_checked_and_only_from_the_first_new_day
     run(tmp_path / "out", source)
     checked: list[tuple[str, int]] = []
 
-    def noted(knowledge: Any, rows: Any, told: Any, found: Any) -> None:
-        before = sum(found.records.values())
-        replay(knowledge, rows, told, found)
-        checked.append((rows.patient, sum(found.records.values()) - before))
+    plain = Checker.check
 
-    monkeypatch.setattr("safety_service.audit.check.replay", noted)
+    def noted(self: Checker, rows: PatientRows) -> None:
+        before = sum(self.found().records.values())
+        plain(self, rows)
+        checked.append((rows.patient, sum(self.found().records.values()) - before))
+
+    monkeypatch.setattr(Checker, "check", noted)
     write_rows(source / "more.csv", RX, ("a", "a4", "2024-03-01", "oxycodone 5 mg tablet", 30))
     run(tmp_path / "out", source)
     assert checked == [("a", 2), ("a", 1)]  # the new one and that of 5 March; as it was, that of 5 March
