@@ -240,6 +240,7 @@ class Checker:
         for (kind, drug, prescriber, practice, month, group), records in self._counted.items():
             self._found.measures[kind, drug, prescriber, practice, month, groups[group]] += records
         self._counted.clear()
+        self._groups.clear()  # nothing refers to their numbers any more
         return self._found
 
     def without_plain(self, bucket: Bucket) -> Bucket:

@@ -219,8 +219,7 @@ def _once(table: pa.Table) -> tuple[pa.Table, int, pa.Table]:
     counted = np.ones(table.num_rows, dtype=np.bool_)
     if "unknown_drug" in table.column_names:  # rejected, and counted, when it was read
         counted = ~table.column("unknown_drug").combine_chunks().to_numpy(zero_copy_only=False)
-    refused = pa.array([i for i in sorted(other) if counted[i]], pa.int64())
-    return table.filter(pa.array(keep)), int(counted[repeated].sum()), table.take(refused)
+    return table.filter(pa.array(keep)), int(counted[repeated].sum()), table.take(pa.array(sorted(other), pa.int64()))
 
 
 def patients(bucket: Bucket) -> Iterator[PatientRows]:

@@ -318,7 +318,7 @@ def _counts(bucket: Bucket, found: Found) -> Counts:
     return Counts(
         records=dict(found.records),
         duplicates=bucket.duplicates,
-        rejected={name: table.num_rows for name, table in bucket.refused.items()},
+        rejected={name: _audited(table) for name, table in bucket.refused.items()},
         audited={name: _audited(bucket.tables[name]) for name in TABLES},
     )
 
@@ -349,6 +349,8 @@ def _refused(bucket: Bucket, names: tuple[str, ...]) -> pa.Table:
 def _refused_rows(bucket: Bucket, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     for name, table in bucket.refused.items():
         for row in table.to_pylist():
+            if row.get("unknown_drug"):
+                continue  # told as rejected when it was read
             file, line = place_of(row.pop("place"))
             shown = json.dumps({k: v for k, v in row.items() if v not in (None, "")}, ensure_ascii=False).encode()
             yield {

@@ -36,6 +36,7 @@ from safety_service.domain import (
     Sex,
     TreatmentStatus,
 )
+from safety_service.engine.problems import NEVER
 
 Row = Mapping[str, Any]
 
@@ -130,12 +131,13 @@ class Known:
     def without_answers(self, day: int) -> Patient:
         """The patient as known on a day, without medications and without what only a record tells."""
         rows, told = self.rows, self._told
-        earliest, latest = (None, None) if rows.born is None else rows.born
+        contradicted = "patients" in rows.holes
+        earliest, latest = (None, None) if rows.born is None or contradicted else rows.born
         return Patient(
             id=rows.patient,
             born_earliest=earliest,
             born_latest=latest,
-            sex=rows.sex,
+            sex=Sex.UNSPECIFIED if contradicted else rows.sex,
             hepatic=Hepatic(
                 labs=_listed((lab for known, lab in self._labs if known <= day), told.labs, "labs" in rows.holes),
             ),
@@ -171,7 +173,7 @@ def with_observed(patient: Patient, rows: PatientRows, day: int) -> Patient:
             pregnant=_ANSWER[_latest(rows, "pregnant", day, since=day)],
             lactating=_ANSWER[_latest(rows, "lactating", day, since=day)],
         )
-    known = [row for row in rows.allergies if _known_on(row) <= day]
+    known = [row for row in rows.allergies if _known_on(row) <= day and row["status"] not in NEVER]
     if known:
         told = _listed(
             (_allergy(row) for row in known if row["none_known"] != Answer.YES),

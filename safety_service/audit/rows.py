@@ -64,7 +64,7 @@ def rows_of(batch: Batch, mapped: Mapped, file: int, knowledge: Knowledge) -> Ro
         unknown, place_unknown = _unknown_drugs(columns["drug"], knowledge.names)
         columns["unknown_drug"] = unknown
         reading.note(place_unknown & keep, "unknown-drug", "drug")
-    if "record" in schema.names:
+    if "record" in schema.names and "record" not in columns:  # of a patient there is one row
         record = reading.read("record", values.identifier, pa.string())
         columns["record"] = record if record.null_count == 0 else _with_ids(record, columns, schema)
     table = pa.table([columns[name] for name in schema.names], schema=schema)

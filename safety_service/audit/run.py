@@ -55,6 +55,7 @@ MEMORY = 2 << 30
 ENGINES = ("local", "spark")
 _EXPANDS = 160  # bytes in memory for a byte of a plain file: what a record comes to takes more than the record
 _PACKED = 6  # bytes of text in a byte of a compressed or Parquet file
+_HEADROOM = 4  # months may come until there are so many times the rows, before all is read anew into more buckets
 _MOST_BUCKETS = 1024
 _OF_A_BUCKET = 512 << 10  # bytes held for each bucket while it is filled
 _LOINC_ONLY = ("fhir", "omop measurement")  # a liver test under a code that is not known here passes unseen
@@ -185,6 +186,7 @@ def _read(
                 inputs = None
     if inputs is None:
         _begin_anew(work)
+        buckets = _buckets(options, named, _HEADROOM)
         kept = {"key": key, "buckets": buckets, "generation": -1, "files": [], "rows": dict.fromkeys(TABLES, 0)}
         inputs = Inputs([each.path for each in new], told_map)
     assert kept is not None
@@ -213,8 +215,9 @@ def _read(
     return kept
 
 
-def _buckets(options: Options, named: Sequence[Named]) -> int:
-    size = sum(_plain_size(each.path) for each in named)
+def _buckets(options: Options, named: Sequence[Named], headroom: int = 1) -> int:
+    """As many as the memory asks for, with room for `headroom` times the rows."""
+    size = headroom * sum(_plain_size(each.path) for each in named)
     most = min(_MOST_BUCKETS, options.memory // _OF_A_BUCKET)
     return options.buckets or min(most, max(1, -(-size * _EXPANDS * options.workers // options.memory)))
 
@@ -267,9 +270,9 @@ def kernel_digest() -> str:
     """Of all code that an answer comes from, so that no result of other code is taken over."""
     root = Path(safety_service.__file__).parent
     found = hashlib.sha256(__version__.encode())
-    for room in ("audit", "engine", "knowledge", "rules"):
-        for path in sorted((root / room).glob("*.py")):
-            found.update(path.name.encode() + b"\0" + path.read_bytes())
+    rooms = ("audit", "engine", "knowledge", "rules")
+    for path in (root / "domain.py", *(path for room in rooms for path in sorted((root / room).glob("*.py")))):
+        found.update(path.name.encode() + b"\0" + path.read_bytes())
     return found.hexdigest()
 
 

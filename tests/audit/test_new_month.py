@@ -22,6 +22,7 @@ Tables = dict[str, list[list[str]]]
 SAME = ("alerts.parquet", "measures.parquet", "statuses.parquet", "rejected.parquet", "report.html")
 RX = ("patient", "record", "dispensed_on", "drug", "days_supply")
 RELAXANT = "cyclobenzaprine 5 mg tablet"
+OPIOID = "sedation.opioid"
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,43 @@ def test_only_patients_with_new_rows_are_checked_and_only_from_the_first_new_day
     write_rows(source / "more.csv", RX, ("a", "a4", "2024-03-01", "oxycodone 5 mg tablet", 30))
     run(tmp_path / "out", source)
     assert checked == [("a", 2), ("a", 1)]  # the new one and that of 5 March; as it was, that of 5 March
+
+
+def test_a_month_more_fits_into_the_buckets_of_the_first(tmp_path: Path) -> None:
+    source, memory = tmp_path / "in", 4 << 20
+    rows = [(f"p{i}", f"r{i}", "2024-01-05", "lisinopril 10 mg tablet", 30) for i in range(1500)]
+    first = write_rows(source / "jan.csv", RX, *rows)
+    run(tmp_path / "out", source, memory=memory)
+    assert first.stat().st_size * 160 > memory  # more than one bucket, and the next month asks for more of them
+    write_rows(source / "feb.csv", RX, *[(p, f"{r}b", "2024-02-05", drug, days) for p, r, _, drug, days in rows])
+    manifest = run(tmp_path / "out", source, memory=memory)
+    assert manifest["checked_records"] == {"dispensing": 3000}
+    assert json.loads((tmp_path / "out" / ".work" / "kept.json").read_text())["generation"] == 1
+
+
+def test_an_unknown_drug_that_is_left_out_for_its_id_leaves_a_hole(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    write_rows(
+        source / "rx.csv", RX, ("a", "1", "2024-01-01", "baclofen 10 mg tablet", 7),
+        ("a", "1", "2024-01-02", "zzyzxoprine 10 mg", 7), ("a", "2", "2024-02-05", RELAXANT, 7),
+        ("b", "3", "2024-01-01", "baclofen 10 mg tablet", 7), ("b", "4", "2024-02-05", RELAXANT, 7),
+    )  # fmt: skip
+    manifest = run(tmp_path / "out", source, statuses=True)
+    assert manifest["conservation"]["balances"]
+    said = {
+        row["index_record"]: row["status"] for row in table(tmp_path / "out", "statuses") if row["rule_id"] == OPIOID
+    }
+    assert said["2"] == "not_evaluated"
+    assert said["4"] == "passed"
+
+
+def test_of_people_whose_rows_contradict_each_other_no_age_is_known(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    write_rows(source / "rx.csv", RX, *[(p, f"{p}1", "2024-02-05", RELAXANT, 7) for p in "ab"])
+    born = [("a", "1940-01-01"), ("a", "1990-01-01"), ("b", "1940-01-01")]
+    write_rows(source / "patients.csv", ("patient", "birth_date"), *born)
+    run(tmp_path / "out", source)
+    assert {row["patient"] for row in table(tmp_path / "out", "alerts") if row["rule_id"].startswith("age.")} == {"b"}
 
 
 def test_a_late_record_revises_what_was_said(tmp_path: Path) -> None:

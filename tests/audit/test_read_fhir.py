@@ -307,6 +307,8 @@ def allergy(**more: Any) -> dict[str, Any]:
         ([allergy(code={"text": "peanut"}, category=["food"])], "not_evaluated"),
         ([allergy(), allergy(id="a2", verificationStatus={"coding": [{"code": "refuted"}]})], "fired"),
         ([allergy(verificationStatus={"coding": [{"code": "unconfirmed"}]})], "not_evaluated"),
+        ([allergy(verificationStatus={"coding": [{"code": "entered-in-error"}]})], "not_evaluated"),
+        ([allergy(verificationStatus={"coding": [{"code": "refuted"}]})], "not_evaluated"),
         (
             [
                 allergy(code={"text": "amoxicillin"}),
