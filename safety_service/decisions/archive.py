@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tarfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from safety_service.knowledge.drug_names import DrugNames
 from safety_service.knowledge.knowledge import Knowledge
-from safety_service.knowledge.load import load_knowledge
+from safety_service.knowledge.load import digest_of, load_knowledge
 from safety_service.knowledge.site_codes import read_site_codes
 
 FOLDER = "knowledge"
@@ -30,10 +31,15 @@ def bundle_path(folder: Path, digest: str, policy_digest: str) -> Path:
 
 
 def archive(folder: Path, knowledge: Knowledge, root: Path, policy: Path | None, site_codes: Path | None) -> Path:
-    """Keep the files that `knowledge` was read from, unless they are kept already. Raises OSError."""
+    """Keep the files that `knowledge` was read from, unless they are kept already.
+
+    Raises OSError, also when they have changed since they were read.
+    """
     path = bundle_path(folder, knowledge.digest, knowledge.policy_digest)
     if path.exists():
         return path
+    if digest_of(root, None if site_codes is None else site_codes.read_bytes()) != knowledge.digest:
+        raise OSError(errno.ESTALE, "the knowledge has changed since it was read", str(root))
     path.parent.mkdir(mode=0o700, exist_ok=True)
     file, name = tempfile.mkstemp(dir=path.parent, suffix=".new")
     try:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 from safety_service import domain
 from safety_service.decisions.text_free import (
     condition_codes,
+    known_path,
     known_route,
     known_sig,
     known_unit,
@@ -69,7 +70,6 @@ _hepatic = _reader(domain.Hepatic)
 _inputs = _reader(domain.ChildPughInputs)
 _renal = _reader(domain.Renal)
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
-_PATH = re.compile(r"[a-z_.]+(?:\[\d{1,3}\]|[a-z_.]+)*")
 _QUANTITIES = ("dose_low", "dose_high", "quantity", "last_dose", "daily_most", "value", "upper_limit")
 
 
@@ -106,9 +106,7 @@ class _Writing:
                 for each in request.prior_overrides
             ]
         if request.not_processed:
-            document["not_processed"] = [
-                each.path if _PATH.fullmatch(each.path) else "" for each in request.not_processed
-            ]
+            document["not_processed"] = [known_path(each.path) for each in request.not_processed]
         return Facts(document, self.ids, self.whole)
 
     def order(self, order: Prescription) -> Document:

@@ -6,6 +6,7 @@ at any time. What is indexed of a segment is committed together with how far the
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -112,12 +113,13 @@ def opened(address: str, *, to_write: bool) -> Iterator[Database]:
 def _sqlite(address: str, to_write: bool) -> Database:
     try:
         if to_write:
+            os.close(os.open(address, os.O_CREAT | os.O_RDWR, 0o600))
             connection = sqlite3.connect(address, timeout=5)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
         else:
             connection = sqlite3.connect(f"{Path(address).absolute().as_uri()}?mode=ro", uri=True, timeout=1)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise IndexUnavailableError(type(error).__name__) from None
     return Database(connection, "?", (sqlite3.Error,))
 
@@ -240,13 +242,13 @@ def _decision(database: Database, segment: str, record: Mapping[str, Any]) -> No
 
 
 def _feedback(database: Database, segment: str, record: Mapping[str, Any]) -> None:
-    """Of two with the same id the one that was recorded later counts."""
+    """Of two of one caller with the same id the one that was recorded later counts."""
     database.run(
         "INSERT INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
         "content = excluded.content, alert = excluded.alert, outcome = excluded.outcome, system = excluded.system, "
         "code = excluded.code, display = excluded.display, at = excluded.at, segment = excluded.segment "
         "WHERE excluded.at > feedback.at",
-        record["id"],
+        f"{record['caller']}\n{record['id']}",
         record["content"],
         record["alert_id"].lower(),
         record["outcome"],

@@ -45,7 +45,7 @@ class DecisionLog:
     required: bool = True
     now_ns: Callable[[], int] = field(kw_only=True)
     _outcomes: Outcomes | None = None
-    _recent: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
+    _recent: OrderedDict[tuple[str, str], str] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def use(self, knowledge: Knowledge) -> None:
@@ -57,12 +57,13 @@ class DecisionLog:
         self._outcomes = Outcomes(knowledge)
 
     def keep(self, knowledge: Knowledge, caller: str, sent: bytes, request: CheckRequest, answered: Answered) -> None:
-        """Record a decision; it survives the process once this returns. Raises CannotWriteError."""
+        """Record a decision; it survives the process once this returns. Raises CannotWriteError.
+
+        `knowledge` has been archived: by `use`, or by who put another in its place.
+        """
         outcomes = self._outcomes
         if outcomes is None or outcomes.knowledge is not knowledge:
-            self.use(knowledge)
-            outcomes = self._outcomes
-            assert outcomes is not None
+            outcomes = self._outcomes = Outcomes(knowledge)
         asked = Asked(caller, self.site, sent, request)
         self.writer.append(decision_record(outcomes, self.pseudonyms, asked, answered), answered.at)
 
@@ -73,14 +74,15 @@ class DecisionLog:
         """
         now = self.now_ns()
         for each in feedback:
-            key = (each.known_as, each.content)
+            key = caller, each.known_as
             with self._lock:
-                known = key in self._recent
-            if known:
+                known = self._recent.get(key)
+            if known == each.content:
                 continue
             self.writer.append(feedback_record(each, caller, now), now)
             with self._lock:
-                self._recent[key] = None
+                self._recent[key] = each.content
+                self._recent.move_to_end(key)
                 if len(self._recent) > _REMEMBERED:
                     self._recent.popitem(last=False)
         return [each.known_as for each in feedback]

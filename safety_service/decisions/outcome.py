@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from safety_service.decisions.text_free import known_path
 from safety_service.domain import (
     Alert,
     AlertWords,
@@ -97,7 +98,7 @@ class Outcomes:
             pathway.current_step,
         )
         said = [str(numbers), pathway.phase, pathway.note, decision.policy_id, *decision.care_option_ids]
-        said += [each.path for each in decision.not_processed]
+        said += [known_path(each.path) for each in decision.not_processed]
         for resolved in decision.resolved_medications:
             said += _resolved(resolved, swapped)
         for alert in decision.alerts:

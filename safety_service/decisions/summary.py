@@ -101,6 +101,7 @@ def summarize(database: Database, asked: Asked) -> Summary:
             _most_first(reasons.get((month, site, rule_id), ())),
         )
         for (month, site, rule_id), count in counts.items()
+        if (month, site) in orders  # a month that began between two of the questions is told the next time
     ]
     rows.sort(key=lambda each: (-each.overridden, -each.fired, -each.suppressed, each.rule_id))
     rows.sort(key=lambda each: each.site)

@@ -34,11 +34,17 @@ _CODES = {
 }
 _ICD10 = re.compile(r"[A-Za-z]\d[0-9A-Za-z](?:\.?[0-9A-Za-z]{1,4})?")
 _SNOMED_CODE = re.compile(r"\d{6,18}")
+_PATH = re.compile(r"(?:prescription|patient|prior_overrides)[a-z_.]*(?:\[\d{1,4}\][a-z_.]*)*")
 _LONGEST_NUMBER = 6
 _LONGEST_BARE_NUMBER = 3  # digits; a year has four
 _DATE = re.compile(r"\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}")
 _NOBODY = Coding(UNKNOWN, UNKNOWN)
 _PIECES = frozenset({"{tbl}", "{tablet}", "{cap}", "{capsule}", "{pill}", "{each}", "{packet}"})
+
+
+def known_path(path: str) -> str:
+    """A place in the contract; "" for places of other forms, which may hold a client's own words."""
+    return path if _PATH.fullmatch(path) else ""
 
 
 class TextFree(NamedTuple):

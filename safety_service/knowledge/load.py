@@ -219,7 +219,7 @@ def load_knowledge(
     files.stop_on_problems()
     return Knowledge(
         version=VERSION,
-        digest=_digest(root, site_codes),
+        digest=digest_of(root, site_codes),
         policy=policy,
         policy_changes=changes,
         policy_digest=hashlib.sha256(policy_text.encode()).hexdigest(),
@@ -271,12 +271,7 @@ def speaking_files(root: Path) -> list[str]:
     ]
 
 
-def digest_of(root: Path) -> str:
-    """SHA-256 over every file that speaks, in the order of their names."""
-    return _digest(root, None)
-
-
-def _digest(root: Path, site_codes: bytes | None) -> str:
+def digest_of(root: Path, site_codes: bytes | None = None) -> str:
     """SHA-256 over every file that speaks, in the order of their names, then the codes of a site if there are any."""
     total = hashlib.sha256()
     for name in speaking_files(root):

@@ -47,6 +47,7 @@ Decide = Callable[..., bytes]
 def decide(log: DecisionLog, clock: Clock, knowledge: Knowledge, request_sent: CheckRequest) -> Decide:
     """Decides and records; returns the 16 bytes of the decision's id."""
     numbers = itertools.count(1)
+    log.use(knowledge)
 
     def one(request: CheckRequest = request_sent, caller: str = "") -> bytes:
         decision_id = next(numbers).to_bytes(16, "big")

@@ -12,7 +12,7 @@ from medsafety.v1.medication_safety_service_pb2 import CheckPrescriptionRequest
 from safety_service.cases import read_cases
 from safety_service.decisions.facts import facts_of, request_of
 from safety_service.decisions.outcome import Outcomes
-from safety_service.decisions.text_free import known_words, text_free
+from safety_service.decisions.text_free import known_path, known_words, text_free
 from safety_service.domain import CheckRequest, Coding, Frequency, Medication, Patient, to_date
 from safety_service.engine.check import check
 from safety_service.engine.history import recognised
@@ -172,3 +172,18 @@ def test_what_is_understood_stays_and_the_rest_is_made_up(knowledge: Knowledge, 
     assert kept("IV", "1 tab PO TID") == ("IV", "1 tab PO TID")
     assert kept("by Mustermann", "1 tab for Mustermann") == ("zzqx", "zzqx")
     assert kept("", "") == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        ("patient.medications.items[3].medication", "patient.medications.items[3].medication"),
+        ("prescription.medication", "prescription.medication"),
+        ("prefetch.medications.entry[0].resource.medicationReference", ""),
+        ("prefetch.john_smith", ""),
+        ("parameter[0].resource.dispenseRequest.quantity", ""),
+        ("patient." + "a" * 200 + "A", ""),  # at once: a pattern that tries every way of cutting it would never end
+    ],
+)
+def test_only_places_of_the_contract_are_kept(path: str, kept: str) -> None:
+    assert known_path(path) == kept

@@ -62,8 +62,8 @@ class Feedback(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     ACCEPTED_SUGGESTION_IDS_FIELD_NUMBER: _builtins.int
     feedback_id: _builtins.str
-    """The client's id of this feedback, at most 64 printable ASCII characters: sent twice with the same id it is kept
-    once; of two with the same id and another content the later one counts. Empty: made from the content.
+    """The client's id of this feedback, at most 64 printable ASCII characters: sent twice with the same id by one caller
+    it is kept once; of two with the same id and another content the later one counts. Empty: made from the content.
     """
     alert_id: _builtins.str
     """The alert: one of `alert_ids` of the answer, or the uuid of a CDS Hooks card. Required, a UUID."""

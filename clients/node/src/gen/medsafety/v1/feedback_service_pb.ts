@@ -26,8 +26,8 @@ export const file_medsafety_v1_feedback_service: GenFile = /*@__PURE__*/
  */
 export type Feedback = Message<"medsafety.v1.Feedback"> & {
   /**
-   * The client's id of this feedback, at most 64 printable ASCII characters: sent twice with the same id it is kept
-   * once; of two with the same id and another content the later one counts. Empty: made from the content.
+   * The client's id of this feedback, at most 64 printable ASCII characters: sent twice with the same id by one caller
+   * it is kept once; of two with the same id and another content the later one counts. Empty: made from the content.
    *
    * @generated from field: string feedback_id = 1;
    */
