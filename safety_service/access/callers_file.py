@@ -88,11 +88,11 @@ def read_callers(path: Path) -> Callers:
         read = _File.model_validate(yaml.safe_load(path.read_bytes()))
     except OSError as error:
         raise UnusableCallersError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise UnusableCallersError(f"{path}: not YAML") from None
     except ValidationError as error:
         lines = [f"{path}: {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
         raise UnusableCallersError("\n".join(lines)) from None
+    except (yaml.YAMLError, ValueError, RecursionError):  # a ValueError: not UTF-8, or a date such as 2026-99-99
+        raise UnusableCallersError(f"{path}: not YAML") from None
     by_name: dict[str, Known] = {}
     by_certificate: dict[str, Known] = {}
     for i, each in enumerate(read.callers):

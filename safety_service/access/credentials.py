@@ -49,7 +49,8 @@ class _Read(NamedTuple):
 class Credentials:
     """Verifies each token and certificate once, and keeps the result until it expires or the files change.
 
-    Files that change are read again; if that fails the old ones stay, and `report` is told why.
+    Files that change are read again. While that fails the old ones stay, they are read at every look, and `report` is
+    told why, once for each reason; then "".
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class Credentials:
         self._now = _read(sources)
         self._tries = Rates(_TRIES_PER_SECOND, _TRIES_AT_ONCE)
         self._lock = threading.Lock()
+        self._reading = threading.Lock()  # else a slow read could replace a newer one
+        self._problem = ""
         self._slow = threading.Lock()  # one slow hash at a time: each takes megabytes
 
     def by_token(self, token: str) -> Caller:
@@ -100,13 +103,23 @@ class Credentials:
 
     def _current(self) -> _Read:
         if self._watched.changed():
-            try:
-                self._now = _read(self._sources)
-            except UnusableCredentialsError as error:
-                self._report(str(error))
-            else:
-                self._report("")
+            with self._reading:
+                self._read_again()
         return self._now
+
+    def _read_again(self) -> None:
+        try:
+            self._now = _read(self._sources)
+        except Exception as error:
+            self._watched.again()
+            # The text of what nobody expected could quote the file.
+            problem = str(error) if isinstance(error, UnusableCredentialsError) else type(error).__name__
+            if problem != self._problem:
+                self._problem = problem
+                self._report(problem)
+        else:
+            self._problem = ""
+            self._report("")
 
     def _keep(self, kept: dict[bytes, Caller], digest: bytes, caller: Caller) -> None:
         with self._lock:

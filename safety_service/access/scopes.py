@@ -38,7 +38,6 @@ _TABLE: Final[Mapping[str, Mapping[str, Scope | Anybody]]] = {
     "medsafety.v1.KnowledgeService": dict.fromkeys(_KNOWLEDGE, Scope.KNOWLEDGE),
     "medsafety.v1.FeedbackService": {
         "RecordFeedback": Scope.FEEDBACK,
-        "ListDecisions": Scope.ADMIN,
         "SummarizeAlerts": Scope.ADMIN,
     },
     # Whoever balances the load has no credentials, and health tells nothing but whether it serves.

@@ -37,7 +37,7 @@ class Watched:
         self._every = every
         self._clock = clock
         self._next = clock() + every
-        self._seen = marks(self._paths)
+        self._seen: Marks | None = marks(self._paths)
         self._lock = threading.Lock()
 
     def changed(self) -> bool:
@@ -54,3 +54,8 @@ class Watched:
                 return False
             self._seen = found
             return True
+
+    def again(self) -> None:
+        """What was found could not be read: it counts as changed at the next look, even if it looks the same then."""
+        with self._lock:
+            self._seen = None

@@ -22,6 +22,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from medsafety.errors import error_of_status
 from safety_service.decisions.index import IndexUnavailableError, opened
@@ -52,7 +53,7 @@ from safety_service.gateway.page_routes import page_routes
 from safety_service.gateway.pages import HEADERS as PAGE_HEADERS
 from safety_service.gateway.pages import Pages
 from safety_service.gateway.problems import FHIR_JSON, ProblemError, refused
-from safety_service.gateway.rate import Rates
+from safety_service.gateway.rate import CallRates
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.server import handlers, limits
 from safety_service.server.access_log import Log, log_fault
@@ -62,6 +63,7 @@ from safety_service.server.errors import RefusedError
 from safety_service.server.handlers import Fault
 
 JSON = "application/json"
+SUMMARY = "/summary"
 _JSON_TYPES = (JSON, FHIR_JSON)
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -88,7 +90,7 @@ class Gateway:
     read_seconds: float = 10.0
     now_ns: Callable[[], int] = time.time_ns
     page: bool = True  # whether the page at /, and the check behind it, are served
-    rates: Rates = field(default_factory=lambda: Rates(0, 1))
+    rates: CallRates = field(default_factory=lambda: CallRates(0, 1))
     overridden: Overridden = field(default_factory=Overridden)
     callers: Callers | None = None  # who verifies tokens; None: everybody may call
     fetcher: Fetcher | None = None  # how FHIR servers are asked; None: they are not
@@ -153,13 +155,17 @@ def application(gateway: Gateway) -> Starlette:
     guard = _Guard(gateway)
     closed = partial(guard, for_all=False)
     desk = gateway.check_desk()
+    if gateway.callers is not None:
+        desk = replace(
+            desk, decisions=None
+        )  # the page asks for no token: what strangers try is no decision of a client
     pages = Pages(
         gateway.knowledge,
         gateway.base,
         ARTICLE_CASE.read_text(),
         lambda: answer_request(replace(desk, decisions=None), article_case()),
         gateway.page,
-        bool(gateway.index and gateway.page),
+        bool(gateway.index and gateway.page and gateway.callers is None),
     )
     routes = [
         Route("/cds-services", closed(_Discovery()), methods=["GET"], name="discovery"),
@@ -171,11 +177,11 @@ def application(gateway: Gateway) -> Starlette:
     ]
     routes += [Route(path, guard(each), methods=["GET"]) for path, each in page_routes(pages)]
     if pages.has_summary:
-        routes.append(Route("/summary", guard(_Summary(gateway, pages)), methods=["GET"], name="summary"))
+        routes.append(Route(SUMMARY, guard(_Summary(gateway, pages)), methods=["GET"], name="summary"))
     if gateway.page:
         routes.append(Route("/check", guard(_Check(gateway, desk, pages)), methods=["POST"], name="check"))
     cors = Middleware(
-        CORSMiddleware,
+        _OtherOrigins,
         allow_origins=gateway.origins,
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type"],
@@ -191,6 +197,13 @@ def application(gateway: Gateway) -> Starlette:
             gateway.decisions.close()
 
     return Starlette(routes=routes, middleware=[cors], exception_handlers={HTTPException: _not_ours}, lifespan=lifespan)
+
+
+class _OtherOrigins(CORSMiddleware):
+    """Which pages of other origins may read the answers: none may read the sums."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self.app if scope.get("path") == SUMMARY else super().__call__)(scope, receive, send)
 
 
 # --- endpoints ---------------------------------------------------------------------------------------------------
@@ -335,7 +348,8 @@ def _client(request: Request) -> Client | None:
 
 
 def _name(client: Client | None) -> str:
-    return "" if client is None else client.iss
+    """As it stands in records, beside the names that the gRPC server gives its callers."""
+    return "" if client is None else f"client:{client.iss}"
 
 
 def _known(request: Request) -> None:
@@ -403,11 +417,9 @@ class _Guard:
                 if self._running > self._gateway.max_concurrent:
                     raise refused(503, "throttled", "too many calls at once", headers={"Retry-After": "1"})
                 if callers is not None:
-                    client = await callers.verify(request.headers.get("authorization", ""), request.scope["path"])
-                    request.state.client = client
-                    self._gateway.rates.take(f"client {client.iss}", client.calls_per_second)
-                elif limited and request.client is not None:
-                    self._gateway.rates.take(f"address {request.client.host}")
+                    request.state.client = await self._admit(callers, request)
+                elif limited:
+                    self._count_address(request)
                 response = await endpoint(request)
             except ProblemError as problem:
                 response = problem_response(problem)
@@ -431,6 +443,25 @@ class _Guard:
             return response
 
         return guarded
+
+    async def _admit(self, callers: Callers, request: Request) -> Client:
+        """Who calls, once its token is used; a token refused counts against the address. Raises ProblemError.
+
+        The rate comes first: who is told to wait sends the same token again.
+        """
+        try:
+            token = await callers.verify(request.headers.get("authorization", ""), request.scope["path"])
+        except ProblemError:
+            self._count_address(request)
+            raise
+        client = token.client
+        self._gateway.rates.take(f"client {client.iss}", client.calls_per_second)
+        callers.use(token)
+        return client
+
+    def _count_address(self, request: Request) -> None:
+        if request.client is not None:
+            self._gateway.rates.take(f"address {request.client.host}")
 
     def _fault(self, error: Exception) -> Response:
         last = traceback.extract_tb(error.__traceback__)[-1]

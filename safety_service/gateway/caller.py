@@ -83,6 +83,14 @@ class KeySets:
         raise _unauthorized("no usable key of this client has the kid of the token")
 
 
+class Verified(NamedTuple):
+    """A token that holds, and whose it is. `expires` in seconds since 1970."""
+
+    client: Client
+    jti: str
+    expires: float
+
+
 class Seen:
     """The tokens that were used, until they expire. Of this process alone."""
 
@@ -90,15 +98,18 @@ class Seen:
         self._clock = clock
         self._until: dict[tuple[str, str], float] = {}
 
-    def take(self, iss: str, jti: str, expires: float) -> None:
-        """Raises ProblemError when it was used before, or when too many are in use to know."""
+    def check(self, iss: str, jti: str) -> None:
+        """Raises ProblemError 401 when it was used before."""
+        if self._until.get((iss, jti), 0.0) > self._clock():
+            raise _unauthorized("the token was used before (jti)")
+
+    def add(self, iss: str, jti: str, expires: float) -> None:
+        """Raises ProblemError 503 when too many are in use to know."""
         now = self._clock()
         if len(self._until) >= _MOST_SEEN:
             self._until = {each: until for each, until in self._until.items() if until > now}
             if len(self._until) >= _MOST_SEEN:
                 raise refused(503, "throttled", "too many tokens in use", headers={"Retry-After": "60"})
-        if self._until.get((iss, jti), 0.0) > now:
-            raise _unauthorized("the token was used before (jti)")
         self._until[iss, jti] = expires + SKEW_SECONDS
 
 
@@ -115,8 +126,8 @@ class Callers:
     def reader(self) -> Reader:
         return self._keys.reader
 
-    async def verify(self, authorization: str, path: str) -> Client:
-        """The client that calls `path`. Raises ProblemError 401 or 403."""
+    async def verify(self, authorization: str, path: str) -> Verified:
+        """The token of a call of `path`, not used yet. Raises ProblemError 401 or 403."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise _unauthorized("a bearer token is required")
@@ -137,10 +148,14 @@ class Callers:
             claims = self._verified(token, header["alg"], key, client, path)
         except TokenError as error:
             raise _unauthorized(str(error)) from None
-        self._seen.take(client.iss, claims["jti"], claims["exp"])
+        self._seen.check(client.iss, claims["jti"])
         if client.tenants and claims.get("tenant") not in client.tenants:
             raise refused(403, "forbidden", "the tenant may not call this service")
-        return client
+        return Verified(client, claims["jti"], claims["exp"])
+
+    def use(self, token: Verified) -> None:
+        """From here on it is used; nothing else may run between `verify` and this. Raises ProblemError 503."""
+        self._seen.add(token.client.iss, token.jti, token.expires)
 
     def _verified(self, token: str, algorithm: str, key: Key, client: Client, path: str) -> dict[str, Any]:
         endpoint = self._base + path

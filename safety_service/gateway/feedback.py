@@ -24,6 +24,7 @@ _RFC3339 = re.compile(
     r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _MOST_ITEMS = 500
 _MOST_CHARACTERS = 10_000  # of a comment
 _KEPT = 1_000
@@ -96,11 +97,17 @@ class JsonLines:
 
 @dataclass(frozen=True, slots=True)
 class OnRecord:
-    """With the decisions: a card goes by the id of its first alert, so that both are found together."""
+    """With the decisions: a card goes by the id of its first alert, so that both are found together.
+
+    `take` raises ProblemError 400 when a card is not of that form: it would be on record and belong to nothing.
+    """
 
     decisions: DecisionLog
 
     def take(self, service: str, received_at: str, items: Sequence[Feedback], caller: str = "") -> None:
+        wrong = [i for i, each in enumerate(items) if not _UUID.fullmatch(each.card)]
+        if wrong:
+            raise ProblemError(400, [("value", "must be the uuid of a card", f"feedback[{i}].card") for i in wrong])
         try:
             self.decisions.take([_record(each) for each in items], caller)
         except CannotWriteError as error:

@@ -51,7 +51,7 @@ class Overridden:
         """Feedback of a client; that on a card which is not known any more changes nothing."""
         with self._one_at_a_time:
             for each in items:
-                held = self._cards.get((client, each.card))
+                held = self._cards.get((client, each.card.lower()))
                 if held is None:
                     continue
                 who, fingerprints = held

@@ -106,6 +106,7 @@ class Serving:
             idle = idle + 1 if self.gate.idle() else 0
             if hurried() or idle > 1:  # what is left does not end by itself: watches of the health
                 self.server.stop(0)
+        self.gate.reading.close()
         if self.decisions is not None:
             self.decisions.close()
         if self.gate.tracer is not None:
@@ -141,7 +142,7 @@ def start(
     """
     began = time.perf_counter()
     log = open_log(settings.log_level, settings.log_format) if log is None else log
-    _is_safe(settings, log)
+    check_exposure(settings, log)
     try:
         doors = open_doors(settings, log)
     except UnusableCredentialsError as error:
@@ -268,7 +269,7 @@ def run(settings: Settings) -> None:
     serving.log.info("stopped")
 
 
-def _is_safe(settings: Settings, log: Log) -> None:
+def check_exposure(settings: Settings, log: Log) -> None:
     """Raises CannotServeError where strangers could call, and the operator has not said that they may."""
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         raise CannotServeError("--tls-certificate and --tls-key go together")

@@ -73,7 +73,8 @@ class Settings(BaseSettings):
             ge=0,
             le=86_400,
             description="With several workers a connection is told to go after about so long, which loses no call: the "
-            "client opens another. It spreads clients over workers, and lets a worker leave. 0: never.",
+            "client opens another. It spreads clients over workers, and lets a worker leave. 0: after "
+            "--connection-age-seconds only.",
         ),
     ] = 30.0
     recycle_calls: Annotated[

@@ -26,10 +26,11 @@ from safety_service.server.errors import (
     cancelled,
     deadline_exceeded,
     draining,
+    internal,
     refusal,
     too_large,
 )
-from safety_service.server.handlers import Tally, guarded
+from safety_service.server.handlers import Desk, Tally, guarded
 from safety_service.server.in_use import InUse, Standing
 from safety_service.server.knowledge_handlers import METHODS, Library
 from safety_service.server.metrics import Meter
@@ -139,15 +140,17 @@ class Gate:
             tally = Tally()
             data = b""
             running = id(tally)
-            in_handler.add(running)
             self.begun.calls += 1
             standing = self.in_use.now  # once: a call is answered from one knowledge
-            traced = None if self.tracer is None else self.tracer.chosen(context)
+            traced = None
             try:
+                in_handler.add(running)
+                traced = None if self.tracer is None else self.tracer.chosen(context)
                 self._admit(path, context, tally, batch)
                 data = self.reading.one(sent, context)
                 answered = answer(standing, data, tally, context)
-            except RefusedError as refused:
+            except Exception as error:
+                refused = _refused(standing.desk, error)
                 self._log(method, refused.status.code, began, len(data), 0, tally, standing, traced)
                 _abort(context, refused)
             finally:
@@ -169,13 +172,15 @@ class Gate:
             tally = Tally()
             size = _Size()
             self.begun.calls += 1
-            traced = None if self.tracer is None else self.tracer.chosen(context)
+            traced = None
             code: int = code_pb2.CANCELLED  # unless told otherwise below: the client went away
             try:
+                traced = None if self.tracer is None else self.tracer.chosen(context)
                 tally.caller = self.doors.admit(path, context).name
                 yield from self._answers(sent, context, tally, size)
                 code = code_pb2.OK
-            except RefusedError as refused:
+            except Exception as error:
+                refused = _refused(self.in_use.now.desk, error)
                 code = refused.status.code
                 _abort(context, refused)
             finally:
@@ -293,6 +298,15 @@ def _read_ahead(sent: Iterator[bytes], read: Messages, room: threading.Semaphore
             read.put(next(sent))
     except Exception:  # the stream has ended, in whichever way; grpc tells by different types
         read.put(Mark.END)
+
+
+def _refused(desk: Desk, error: Exception) -> RefusedError:
+    """What ends a call that raised `error`. grpc would send the text of any other exception to the client."""
+    if isinstance(error, RefusedError):
+        return error
+    fault = handlers._fault(desk, error)
+    desk.report(fault)
+    return internal(fault.error_id)
 
 
 def _abort(context: grpc.ServicerContext, refused: RefusedError) -> NoReturn:

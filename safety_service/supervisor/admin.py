@@ -23,6 +23,7 @@ from safety_service.access.caller import UnusableCredentialsError
 from safety_service.server.access_log import open_log
 from safety_service.server.admin import CHANNELZ, CannotAdministerError, open_admin
 from safety_service.server.doors import open_doors
+from safety_service.server.feedback_handlers import SERVICE as FEEDBACK
 from safety_service.server.metrics import CannotMeasureError, serve_metrics
 from safety_service.server.transport import CHECKS, KNOWLEDGE
 from safety_service.supervisor.messages import METRICS, Administer, Failed, Ready, State
@@ -70,7 +71,7 @@ def main() -> None:
 def _tell(checkup: health.HealthServicer, state: State) -> None:
     is_serving = bool(state.serving) and not state.stopping
     answer = health_pb2.HealthCheckResponse
-    for name in ("", CHECKS, KNOWLEDGE):
+    for name in ("", CHECKS, KNOWLEDGE, FEEDBACK):
         checkup.set(name, answer.SERVING if is_serving else answer.NOT_SERVING)
 
 

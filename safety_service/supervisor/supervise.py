@@ -31,7 +31,7 @@ from safety_service.knowledge.read import KnowledgeError, Problem
 from safety_service.server.access_log import Log, open_log
 from safety_service.server.in_use import Files
 from safety_service.server.reload import Watch, check_signature, copy_files, files_of, log_refused, unreadable
-from safety_service.server.serve import QUIET_SECONDS, CannotServeError
+from safety_service.server.serve import QUIET_SECONDS, CannotServeError, check_exposure
 from safety_service.server.settings import Settings
 from safety_service.supervisor.messages import (
     METRICS,
@@ -112,6 +112,8 @@ def supervise(settings: Settings) -> None:
 
     Raises KnowledgeError when the knowledge is refused at the start, CannotServeError when the address is.
     """
+    log = open_log(settings.log_level, settings.log_format)
+    check_exposure(settings, log)  # before any process listens
     asked: list[int] = []
 
     def hear(signal_number: int, frame: FrameType | None) -> None:
@@ -119,7 +121,6 @@ def supervise(settings: Settings) -> None:
 
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(each, hear)
-    log = open_log(settings.log_level, settings.log_format)
     with _reserved(settings.listen) as address, tempfile.TemporaryDirectory(prefix="medsafety-") as room:
         shared = settings.model_copy(update={"listen": address})
         Supervisor(shared, log, Path(room), asked).run()
@@ -182,9 +183,9 @@ class Supervisor:
                 if self._heard(signal.SIGHUP) or self.watch.changed():
                     self._reload()
                 if self._heard(signal.SIGUSR2):
-                    self.to_replace.extend((each, "restart") for each in self.places)
+                    self._ask_to_replace(self.places, "restart")
                 if self.to_replace and not self.leaving:  # one after the other
-                    self._replace(*self.to_replace.popleft())
+                    self._replace(*self.to_replace[0])
         finally:
             self._stop_all()
         self.log.info("stopped")
@@ -358,7 +359,7 @@ class Supervisor:
             case Refused():
                 child.answer = message
             case Spent(reason) if child.phase is Phase.SERVING:
-                self.to_replace.extend((each, reason) for each in self.places if each.worker is child)
+                self._ask_to_replace([each for each in self.places if each.worker is child], reason)
 
     def _tell_state(self, stopping: bool = False) -> None:
         workers = [each.worker for each in self.places if each.worker is not None]
@@ -370,8 +371,16 @@ class Supervisor:
 
     # --- replacing workers ---------------------------------------------------------------------------------------
 
+    def _ask_to_replace(self, places: list[Place], reason: str) -> None:
+        """Each once: a place that waits for it, or is being replaced, is passed over."""
+        waiting = [place for place, _ in self.to_replace]
+        self.to_replace.extend((each, reason) for each in places if each not in waiting)
+
     def _replace(self, place: Place, reason: str) -> None:
-        """A newcomer on the same core; the old one drains once it answers. If it does not, the old one stays."""
+        """A newcomer on the same core; the old one drains once it answers. If it does not, the old one stays.
+
+        The place is the first of `to_replace` until then.
+        """
         self.newcomer = newcomer = self._worker(place)
         self._until(lambda: newcomer.phase is Phase.SERVING or _ended(newcomer), respawn=True)
         if newcomer.phase is not Phase.SERVING:
@@ -383,6 +392,7 @@ class Supervisor:
                 self.to_replace.clear()
                 self.log.error("replacing_failed", worker=place.number, reason=_why(newcomer))
             return
+        self.to_replace.popleft()
         old, place.worker, self.newcomer = place.worker, newcomer, None
         self._count("replaced")
         self.log.info("replacing", worker=place.number, pid=newcomer.process.pid, reason=reason)

@@ -39,6 +39,7 @@ from safety_service.supervisor.messages import (
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MB = 1_000_000
+ASK_AGAIN_SECONDS = 60.0  # while it is spent and nobody has come in its place
 
 
 def main() -> None:
@@ -90,19 +91,21 @@ def main() -> None:
 
 
 def _serve(serving: Serving, supervisor: Connection, settings: Settings, asked: list[int]) -> None:
-    """Until it is asked to stop, or has left: hear the supervisor, and tell once when it is spent."""
+    """Until it is asked to stop, or has left: hear the supervisor, and tell when it is spent."""
     waiting = _Waiting(serving, supervisor)
-    spent = False
+    ask_at = 0.0
     while not asked and not waiting.has_left():
+        now = time.monotonic()
+        reason = _spent(serving, settings) if now >= ask_at else ""
         try:
+            if reason:
+                ask_at = now + ASK_AGAIN_SECONDS
+                supervisor.send(Spent(reason))
             if supervisor.poll(LOOK_SECONDS):
                 waiting.hear(supervisor.recv())
         except (EOFError, OSError):
             serving.log.error("supervisor_gone")
             return
-        if not spent and (reason := _spent(serving, settings)):
-            spent = True
-            supervisor.send(Spent(reason))
 
 
 @dataclass(slots=True)

@@ -58,7 +58,8 @@ def test_a_file_that_is_not_yaml_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "callers.yaml"
     with pytest.raises(UnusableCallersError, match="No such file"):
         read_callers(path)
-    for content in (b"callers: [", b"\xff\xfe\x00", b"", b"[]", yaml.safe_dump({"callers": {}}).encode()):
+    cut, no_date, deep = b"callers: [", b"callers: 2026-99-99", b"[" * 5000
+    for content in (cut, no_date, deep, b"\xff\xfe\x00", b"", b"[]", yaml.safe_dump({"callers": {}}).encode()):
         path.write_bytes(content)
         with pytest.raises(UnusableCallersError):
             read_callers(path)

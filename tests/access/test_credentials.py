@@ -1,6 +1,7 @@
 """Verified once, kept until it expires or the files change; wrong ones are never kept."""
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from safety_service.access import credentials as module
 from safety_service.access import token as token_module
 from safety_service.access.caller import NotKnownError, TooManyTriesError, UnusableCredentialsError
-from safety_service.access.callers_file import new_key
+from safety_service.access.callers_file import new_key, read_callers
 from safety_service.access.credentials import Credentials, Sources
 from safety_service.access.keys import ALGORITHMS, read_keys
 from safety_service.access.scopes import Scope
@@ -300,3 +301,84 @@ def test_files_are_looked_at_no_more_often_than_said(tmp_path: Path) -> None:
     path.unlink()
     now[0] = 3.0
     assert watched.changed()
+
+
+def test_a_file_that_could_not_be_read_once_is_taken_up_later(
+    made: Callable[..., Credentials], told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Time, size and inode stay the same when only the permissions are put right."""
+    ward, key = caller("ward", "check")
+    known = made(ward)
+    assert known.by_token(key).name == "ward"
+    callers_file(tmp_path, caller("other", "check")[0])
+    with monkeypatch.context() as unreadable:
+
+        def refuses(path: Path) -> bytes:
+            raise PermissionError(13, "Permission denied")
+
+        unreadable.setattr(Path, "read_bytes", refuses)
+        assert known.by_token(key).name == "ward"
+        assert known.by_token(key).name == "ward"
+
+    with pytest.raises(NotKnownError):
+        known.by_token(key)
+
+    assert len(told) == 2, "one line for one reason, and one when it is over"
+    assert told[0].endswith("Permission denied")
+    assert told[1] == ""
+
+
+def test_a_failure_that_nobody_expected_is_told_without_its_text(
+    made: Callable[..., Credentials], told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ward, key = caller("ward", "check")
+    known = made(ward)
+    callers_file(tmp_path, caller("other", "check")[0])
+
+    def fails(path: Path) -> None:
+        raise LookupError("zzz-secret")
+
+    monkeypatch.setattr(module, "read_callers", fails)
+    assert known.by_token(key).name == "ward"
+    assert told == ["LookupError"]
+
+
+def test_a_slow_read_replaces_no_newer_one(
+    made: Callable[..., Credentials], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ward, key = caller("ward", "check")
+    known = made(ward)
+    other = caller("other", "check")
+    reading, go_on = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def slow(path: Path) -> Any:
+        found = read_callers(path)
+        if threading.current_thread() is threads[0]:
+            reading.set()
+            go_on.wait(10)
+        return found
+
+    monkeypatch.setattr(module, "read_callers", slow)
+    threads += [threading.Thread(target=known._current) for _ in range(2)]
+    callers_file(tmp_path, ward, caller("third", "check")[0])
+    threads[0].start()
+    assert reading.wait(10)
+    callers_file(tmp_path, other[0])
+    threads[1].start()
+    threads[1].join(0.2)  # it ends here only where nothing keeps the two apart
+    go_on.set()
+    for each in threads:
+        each.join(10)
+
+    assert set(known._now.callers.by_name) == {"other"}
+    with pytest.raises(NotKnownError):
+        known.by_token(key)
+
+
+def test_files_that_could_not_be_read_count_as_changed_again(tmp_path: Path) -> None:
+    watched = Watched([tmp_path / "none"], 0)
+    assert not watched.changed()
+    watched.again()
+    assert watched.changed()
+    assert not watched.changed()

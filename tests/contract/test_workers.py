@@ -206,6 +206,10 @@ def metrics(server: Supervised) -> dict[str, float]:
 
 
 def asked_of_the_admin_port(admin: grpc.Channel, address: str) -> None:
+    health: Any = health_pb2_grpc.HealthStub(admin)
+    for name in ("MedicationSafetyService", "KnowledgeService", "FeedbackService"):
+        told = health.Check(health_pb2.HealthCheckRequest(service=f"medsafety.v1.{name}"), timeout=SOON)
+        assert told.status == health_pb2.HealthCheckResponse.SERVING
     channelz: Any = channelz_pb2_grpc.ChannelzStub(admin)
     with grpc.insecure_channel(address) as asked:
         grpc.channel_ready_future(asked).result(SOON)

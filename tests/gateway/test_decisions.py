@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from safety_service.access.keys import read_keys
 from safety_service.decisions.index import catch_up, opened
 from safety_service.decisions.log import DecisionLog, Source, open_log
 from safety_service.decisions.records import read_record
@@ -16,12 +17,16 @@ from safety_service.decisions.replay import replay_today
 from safety_service.decisions.segment import read, segments
 from safety_service.demo import ARTICLE_CASE
 from safety_service.gateway.app import Gateway, application
+from safety_service.gateway.caller import Callers, KeySets
+from safety_service.gateway.clients import Client
 from safety_service.gateway.feedback import OnRecord
+from safety_service.gateway.outside import Reader
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.load import RULES_DATA
 from tests.gateway.calls import SERVICE, call, decision_of, order, schema
 from tests.gateway.test_feedback import OVERRIDDEN
 from tests.gateway.test_pages import shown
+from tests.gateway.tokens import BASE, ISS, claims, ec_jwk, signed
 
 PARAMETERS = {"resourceType": "Parameters", "parameter": [{"name": "order", "resource": order()}]}
 
@@ -101,8 +106,44 @@ def test_feedback_on_a_card_is_found_with_its_alert(keeping: TestClient, log: De
     assert "100.0" in page.text
     assert "No alert is recorded" in shown(keeping.get("/summary?site=elsewhere").text)
     assert "5-day review" not in page.text
+    assert not other_origin(keeping, "/summary")
     hostile = keeping.get('/summary?site="><script>alert(1)</script>')
     assert "<script>alert" not in hostile.text
+
+
+def other_origin(client: TestClient, path: str) -> list[str]:
+    """The headers that let a page of another origin read the answer."""
+    answer = client.get(path, headers={"Origin": "https://elsewhere.example.org"})
+    return [each for each in answer.headers if each.startswith("access-control-")]
+
+
+def test_who_asks_for_tokens_shows_no_sums_and_records_no_stranger(gateway: Gateway, log: DecisionLog) -> None:
+    key = read_keys({"keys": [ec_jwk()]})
+    callers = Callers({ISS: Client(ISS, keys=key)}, KeySets(Reader(), 1.0, False), BASE)
+    client = TestClient(application(replace(with_log(gateway, log), callers=callers)), raise_server_exceptions=False)
+    assert client.get("/summary").status_code == 404
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "Alerts in use" not in page.text
+    assert client.post("/check", content=ARTICLE_CASE.read_bytes()).status_code == 200
+    assert records(log) == []
+    feedback = f"{SERVICE}/feedback"
+
+    def post(path: str, body: Any) -> Any:
+        return client.post(path, json=body, headers={"Authorization": f"Bearer {signed(claims(path))}"}).json()
+
+    card = post(SERVICE, call())["cards"][0]["uuid"]
+    assert post(feedback, {"feedback": [{**OVERRIDDEN, "card": card.upper()}]}) == {}
+    assert [each["caller"] for kind in ("decision", "feedback") for each in records(log, kind)] == [f"client:{ISS}"] * 2
+    assert records(log, "feedback")[0]["alert_id"] == card
+
+
+def test_feedback_on_what_is_no_card_is_not_put_on_record(keeping: TestClient, log: DecisionLog) -> None:
+    sent = {"feedback": [OVERRIDDEN, {**OVERRIDDEN, "card": "the second"}]}
+    response = keeping.post(f"{SERVICE}/feedback", json=sent)
+    assert response.status_code == 400
+    assert [each["expression"] for each in response.json()["issue"]] == [["feedback[1].card"]]
+    assert records(log, "feedback") == []
 
 
 def test_without_records_there_is_no_summary(client: TestClient) -> None:

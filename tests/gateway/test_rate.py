@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from safety_service.access.keys import read_keys
 from safety_service.gateway.app import Gateway, application
+from safety_service.gateway.caller import Callers, KeySets, Verified
 from safety_service.gateway.clients import Client
-from safety_service.gateway.problems import ProblemError
-from safety_service.gateway.rate import Rates
+from safety_service.gateway.outside import Reader
+from safety_service.gateway.problems import ProblemError, refused
+from safety_service.gateway.rate import CallRates
 from tests.gateway.calls import SERVICE, call
 from tests.gateway.test_http import outcome
+from tests.gateway.tokens import BASE, ISS, ec_jwk, signed
 
 
 class Clock:
@@ -23,7 +27,7 @@ class Clock:
 
 def test_a_bucket_fills_at_a_steady_rate() -> None:
     clock = Clock()
-    rates = Rates(2, 3, clock)
+    rates = CallRates(2, 3, clock)
     for _ in range(3):
         rates.take("a")
     with pytest.raises(ProblemError) as raised:
@@ -44,7 +48,7 @@ def test_a_bucket_fills_at_a_steady_rate() -> None:
 
 def test_a_client_may_have_a_limit_of_its_own_and_zero_is_none() -> None:
     clock = Clock()
-    rates = Rates(0, 1, clock)
+    rates = CallRates(0, 1, clock)
     for _ in range(100):
         rates.take("a")
         rates.take("b", 0)
@@ -54,15 +58,8 @@ def test_a_client_may_have_a_limit_of_its_own_and_zero_is_none() -> None:
     assert raised.value.headers == {"Retry-After": "10"}
 
 
-def test_the_number_of_callers_is_bounded() -> None:
-    rates = Rates(1, 1, Clock())
-    for i in range(11_000):
-        rates.take(str(i))
-    assert len(rates._left) == 10_000
-
-
 def test_every_call_but_of_health_counts(gateway: Gateway) -> None:
-    client = TestClient(application(replace(gateway, rates=Rates(1, 2, Clock()))))
+    client = TestClient(application(replace(gateway, rates=CallRates(1, 2, Clock()))))
     assert client.get("/cds-services").status_code == 200
     assert client.post(SERVICE, json=call()).status_code == 200
     for response in (client.post(SERVICE, json=call()), client.get("/medications"), client.post("/check", json={})):
@@ -74,13 +71,18 @@ def test_every_call_but_of_health_counts(gateway: Gateway) -> None:
 class Known:
     """Takes the token for the name of the client."""
 
-    async def verify(self, authorization: str, path: str) -> Client:
-        return Client(authorization, calls_per_second=0 if authorization == "free" else None)
+    async def verify(self, authorization: str, path: str) -> Verified:
+        if authorization == "wrong":
+            raise refused(401, "login", "wrong")
+        return Verified(Client(authorization, calls_per_second=0 if authorization == "free" else None), "jti", 0.0)
+
+    def use(self, token: Verified) -> None:
+        pass
 
 
 def test_clients_count_apart_wherever_they_come_from(gateway: Gateway) -> None:
     known: Any = Known()
-    client = TestClient(application(replace(gateway, rates=Rates(1, 2, Clock()), callers=known)))
+    client = TestClient(application(replace(gateway, rates=CallRates(1, 2, Clock()), callers=known)))
 
     def status(name: str) -> int:
         return client.get("/cds-services", headers={"Authorization": name}).status_code
@@ -88,3 +90,20 @@ def test_clients_count_apart_wherever_they_come_from(gateway: Gateway) -> None:
     assert [status("one") for _ in range(3)] == [200, 200, 429]
     assert [status("two") for _ in range(3)] == [200, 200, 429]
     assert [status("free") for _ in range(5)] == [200] * 5
+    assert [status("wrong") for _ in range(4)] == [401, 401, 429, 429]  # by the address, which takes nothing from these
+    assert status("three") == 200
+
+
+def test_who_is_told_to_wait_sends_the_same_token_again(gateway: Gateway) -> None:
+    clock = Clock()
+    callers = Callers({ISS: Client(ISS, keys=read_keys({"keys": [ec_jwk()]}))}, KeySets(Reader(), 1.0, False), BASE)
+    client = TestClient(application(replace(gateway, rates=CallRates(1, 1, clock), callers=callers)))
+
+    def status(token: str) -> int:
+        return client.get("/cds-services", headers={"Authorization": f"Bearer {token}"}).status_code
+
+    first, second = signed(), signed()
+    assert [status(first), status(second), status(second)] == [200, 429, 429]
+    clock.now = 1.0
+    assert status(first) == 401  # what was used takes nothing of the rate of its client
+    assert [status(second), status(second)] == [200, 429]

@@ -173,7 +173,7 @@ def overriding(card: str, outcome: str = "overridden") -> dict[str, Any]:
 def test_feedback_quiets_the_same_alert_of_the_same_patient(own: Any) -> None:
     before = own(call(long_course(), hook="order-select"))
     assert interrupting(before)["duration.course"]
-    own(overriding(card_of(before, "duration.course")["uuid"]), f"{SERVICE}/feedback")
+    own(overriding(card_of(before, "duration.course")["uuid"].upper()), f"{SERVICE}/feedback")
     after = own(call(long_course()))
     assert not interrupting(after)["duration.course"]
     (alert,) = (each for each in alerts_of(after) if each["ruleId"] == "duration.course")

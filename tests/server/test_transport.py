@@ -1,12 +1,20 @@
+import io
+import json
 import threading
 import time
 from itertools import count
 from queue import SimpleQueue
+from typing import Any
 
+import grpc
 import pytest
+from grpc_status import rpc_status
 
-from safety_service.server import limits
+from safety_service.knowledge.knowledge import Knowledge
+from safety_service.server import handlers, limits, serve
+from safety_service.server.access_log import open_log
 from safety_service.server.errors import RefusedError
+from safety_service.server.settings import Settings
 from safety_service.server.transport import Mark, Messages, OpenStreams, _read_ahead
 
 
@@ -57,3 +65,57 @@ def test_draining_ends_streams_behind_what_they_have_read() -> None:
     assert two.empty()
     with pytest.raises(RefusedError, match="stopping"):
         streams.open()
+
+
+class Fails:
+    """A tracer with a defect."""
+
+    def __init__(self, endpoint: str, ratio: float) -> None:
+        pass
+
+    def chosen(self, context: grpc.ServicerContext) -> None:
+        raise LookupError("zzz-secret")
+
+    def close(self) -> None:
+        pass
+
+
+def breaks(*_: Any) -> None:
+    raise LookupError("zzz-secret")
+
+
+@pytest.mark.parametrize("broken", ["tracer", "doors", "answer"])
+@pytest.mark.parametrize("method", ["CheckPrescription", "BatchCheckPrescriptions", "StreamCheckPrescriptions"])
+def test_what_nobody_expected_is_internal_without_its_text(
+    knowledge: Knowledge, broken: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = io.StringIO()
+    settings = Settings(listen="127.0.0.1:0")
+    if broken == "tracer":
+        monkeypatch.setattr(serve, "Tracer", Fails)
+        settings = Settings(listen="127.0.0.1:0", trace_endpoint="http://127.0.0.1:1")
+    elif broken == "answer":
+        for name in ("check_prescription", "check_batch", "check_stream_item"):
+            monkeypatch.setattr(handlers, name, breaks)
+    server = serve.start(settings, knowledge, open_log("info", "json", said))
+    if broken == "doors":
+        monkeypatch.setattr(server.gate.doors, "admit", breaks)
+    channel: Any = grpc.insecure_channel(server.address)
+    path = f"/medsafety.v1.MedicationSafetyService/{method}"
+    with channel, pytest.raises(grpc.RpcError) as raised:
+        list(channel.stream_stream(path)(iter([b""]), timeout=30))  # on the wire a unary call is no other
+    assert raised.value.code() is grpc.StatusCode.INTERNAL
+    until = time.monotonic() + 10
+    while not server.gate.idle() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert server.gate.idle()
+    server.drain()
+    assert server.gate.reading._closed.is_set()
+
+    server.log._logger.close()  # type: ignore[attr-defined]  # lines are written a moment later
+    lines = [json.loads(line) for line in said.getvalue().splitlines()]
+    assert [(each["method"], each["code"]) for each in lines if each["event"] == "call"] == [(method, "INTERNAL")]
+    faults = [each for each in lines if each["event"] == "fault"]
+    assert [each["type"] for each in faults] == ["LookupError"]
+    assert faults[0]["error_id"] in str(rpc_status.from_call(raised.value))  # type: ignore[arg-type]
+    assert "zzz-secret" not in said.getvalue() + str(raised.value)
