@@ -155,10 +155,8 @@ def application(gateway: Gateway) -> Starlette:
     guard = _Guard(gateway)
     closed = partial(guard, for_all=False)
     desk = gateway.check_desk()
-    if gateway.callers is not None:
-        desk = replace(
-            desk, decisions=None
-        )  # the page asks for no token: what strangers try is no decision of a client
+    if gateway.callers is not None:  # the page asks for no token: what strangers try is no decision of a client
+        desk = replace(desk, decisions=None)
     pages = Pages(
         gateway.knowledge,
         gateway.base,
