@@ -21,12 +21,9 @@ from safety_service.gateway.fetch import Fetcher
 from safety_service.gateway.outside import Reader
 from safety_service.gateway.rate import CallRates
 from safety_service.gateway.settings import GatewaySettings
-from safety_service.knowledge.knowledge import Knowledge
-from safety_service.knowledge.load import RULES_DATA, load_knowledge
-from safety_service.knowledge.read import KnowledgeError
 from safety_service.server.access_log import Log, open_log
 from safety_service.server.keeping import decision_log, index_of
-from safety_service.server.reload import files_of, read_files, unreadable
+from safety_service.server.reload import first_knowledge
 from safety_service.server.serve import CannotServeError
 from safety_service.server.settings import Settings
 
@@ -67,7 +64,7 @@ def run(settings: GatewaySettings, shared: Settings) -> None:
     if settings.tls_client_authorities is not None and settings.tls_certificate is None:
         raise CannotServeError("--tls-client-authorities needs --tls-certificate")
     log = open_log(settings.log_level, settings.log_format)
-    knowledge = _knowledge(shared)
+    knowledge = first_knowledge(shared)
     try:
         decisions = decision_log(shared, knowledge)
     except CannotKeepError as error:
@@ -125,16 +122,6 @@ def run(settings: GatewaySettings, shared: Settings) -> None:
         signal.signal(each, lambda number, frame: None)
     server.run(sockets=[listening])
     log.info("stopped")
-
-
-def _knowledge(shared: Settings) -> Knowledge:
-    """Signed, where a key is named. Raises KnowledgeError."""
-    if shared.knowledge_key is None:
-        return load_knowledge(shared.knowledge_dir or RULES_DATA, shared.policy_file, shared.site_codes)
-    try:
-        return read_files(files_of(shared))
-    except OSError as error:
-        raise KnowledgeError([unreadable(error)]) from None
 
 
 def _outside(settings: GatewaySettings, base: str) -> dict[str, Any]:

@@ -32,6 +32,17 @@ def files_of(settings: Settings) -> Files:
     )
 
 
+def first_knowledge(settings: Settings) -> Knowledge:
+    """What a process starts with; signed, where a key is named. Raises KnowledgeError."""
+    files = files_of(settings)
+    if files.key is None:
+        return load_knowledge(files.knowledge, files.policy, files.site_codes)
+    try:
+        return read_files(files)
+    except OSError as error:
+        raise KnowledgeError([unreadable(error)]) from None
+
+
 def read_files(files: Files) -> Knowledge:
     """The knowledge in them, once its signature holds. Raises KnowledgeError, OSError."""
     with copied(files) as copy:

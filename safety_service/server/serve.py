@@ -20,8 +20,6 @@ from safety_service.access.caller import UnusableCredentialsError
 from safety_service.decisions.log import CannotKeepError, DecisionLog
 from safety_service.engine.check import check
 from safety_service.knowledge.knowledge import Knowledge
-from safety_service.knowledge.load import RULES_DATA, load_knowledge
-from safety_service.knowledge.read import KnowledgeError
 from safety_service.server.access_log import Log, log_fault, open_log
 from safety_service.server.admin import CannotAdministerError, open_admin
 from safety_service.server.connections import connected, stop_listening
@@ -35,7 +33,7 @@ from safety_service.server.keeping import decision_log, index_of
 from safety_service.server.knowledge_handlers import open_library
 from safety_service.server.metrics import CannotMeasureError, open_meter, serve_metrics
 from safety_service.server.reading import Reading
-from safety_service.server.reload import Watch, files_of, forget, read_files, reload, unreadable
+from safety_service.server.reload import Watch, files_of, first_knowledge, forget, reload
 from safety_service.server.settings import Settings
 from safety_service.server.tracing import CannotTraceError, Tracer
 from safety_service.server.transport import (
@@ -113,15 +111,6 @@ class Serving:
             self.gate.tracer.close()
 
 
-def _knowledge(settings: Settings) -> Knowledge:
-    if settings.knowledge_key is None:
-        return load_knowledge(settings.knowledge_dir or RULES_DATA, settings.policy_file, settings.site_codes)
-    try:
-        return read_files(files_of(settings))
-    except OSError as error:
-        raise KnowledgeError([unreadable(error)]) from None
-
-
 def _wait(seconds: float, hurried: Callable[[], bool]) -> None:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0 and not hurried():
@@ -149,7 +138,7 @@ def start(
         raise CannotServeError(str(error)) from None
     certificates = _certificates(settings, log)
     if knowledge is None:
-        knowledge = _knowledge(settings)
+        knowledge = first_knowledge(settings)
     try:
         decisions = decision_log(settings, knowledge)
     except CannotKeepError as error:
