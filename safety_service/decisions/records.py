@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from safety_service.domain import CheckRequest, Decision
 DECISION = "decision"
 FEEDBACK = "feedback"
 _VERSION = 1
+# Of an alert, as answers and CDS Hooks cards write it.
+ALERT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

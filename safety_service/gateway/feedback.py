@@ -24,7 +24,6 @@ _RFC3339 = re.compile(
     r"(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _MOST_ITEMS = 500
 _MOST_CHARACTERS = 10_000  # of a comment
 _KEPT = 1_000
@@ -105,7 +104,7 @@ class OnRecord:
     decisions: DecisionLog
 
     def take(self, service: str, received_at: str, items: Sequence[Feedback], caller: str = "") -> None:
-        wrong = [i for i, each in enumerate(items) if not _UUID.fullmatch(each.card)]
+        wrong = [i for i, each in enumerate(items) if not records.ALERT_ID.fullmatch(each.card)]
         if wrong:
             raise ProblemError(400, [("value", "must be the uuid of a card", f"feedback[{i}].card") for i in wrong])
         try:

@@ -14,7 +14,7 @@ from medsafety.v1 import feedback_service_pb2 as wire
 from safety_service.decisions import summary
 from safety_service.decisions.index import IndexUnavailableError, opened
 from safety_service.decisions.log import DecisionLog
-from safety_service.decisions.records import Feedback
+from safety_service.decisions.records import ALERT_ID, Feedback
 from safety_service.decisions.segment import CannotWriteError
 from safety_service.server import limits
 from safety_service.server.encode import timestamp
@@ -26,7 +26,6 @@ MOST_ITEMS = 500
 MOST_COMMENT = 10_000
 MOST_SUGGESTIONS = 100
 _MONTH = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])", re.ASCII)
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 _OUTCOMES: Mapping[int, Literal["accepted", "overridden"]] = {
     wire.FEEDBACK_OUTCOME_ACCEPTED: "accepted",
     wire.FEEDBACK_OUTCOME_OVERRIDDEN: "overridden",
@@ -64,7 +63,7 @@ def _read(sent: wire.Feedback, path: str, wrong: list[tuple[str, str]]) -> Feedb
     feedback_id, name = sent.feedback_id, limits.NAME_CHARACTERS.value
     if len(feedback_id) > limits.REQUEST_ID.value or not feedback_id.isascii() or not (feedback_id + "x").isprintable():
         wrong.append((f"{path}.feedback_id", f"at most {limits.REQUEST_ID.value} printable ASCII characters"))
-    if not _UUID.fullmatch(sent.alert_id):
+    if not ALERT_ID.fullmatch(sent.alert_id):
         wrong.append((f"{path}.alert_id", "required: the UUID of an alert or card"))
     outcome = _OUTCOMES.get(sent.outcome)
     if outcome is None:
