@@ -229,7 +229,7 @@ def _of_certificate(callers: Callers, pem: bytes) -> Caller:
         certificate = x509.load_pem_x509_certificate(pem)
         until = certificate.not_valid_after_utc.timestamp()
         names = _alternative_names(certificate)
-    except ValueError:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise NotKnownError("the certificate cannot be read") from None
     for each in names:
         known = callers.by_certificate.get(each)

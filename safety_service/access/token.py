@@ -65,7 +65,7 @@ def verified(
         )
     except jwt.MissingRequiredClaimError as error:
         raise TokenError(f"{error.claim} is required") from None
-    except (jwt.PyJWTError, ValueError, OverflowError) as error:
+    except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
         raise TokenError(_WHY.get(type(error), "the token is not valid")) from None
 
 
@@ -79,4 +79,9 @@ _WHY: Final[dict[type[Exception], str]] = {
 
 
 def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False

@@ -17,8 +17,9 @@ from grpc_status import rpc_status
 from safety_service.access.caller import OPEN, Caller, NotKnownError, TooManyTriesError, UnusableCredentialsError
 from safety_service.access.rates import Rates
 from safety_service.access.scopes import METHODS, Anybody
-from safety_service.server.access_log import Log
-from safety_service.server.errors import CODE_NAMES, Reason, RefusedError, refusal
+from safety_service.server.access_log import Log, log_fault
+from safety_service.server.errors import CODE_NAMES, Reason, RefusedError, internal, refusal
+from safety_service.server.handlers import fault_of
 from safety_service.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -180,8 +181,15 @@ class _Behind:
         return serve
 
     def _ask(self, method: str, context: grpc.ServicerContext) -> None:
+        """Ends the call of who may not; so does a fault, of which grpc would send the text to the client."""
         try:
             self._doors.admit(method, context)
-        except RefusedError as refused:
-            self._log.info("refused", method=method, code=CODE_NAMES[refused.status.code])
-            context.abort_with_status(rpc_status.to_status(refused.status))
+            return
+        except RefusedError as error:
+            refused = error
+        except Exception as error:
+            fault = fault_of(error)
+            log_fault(self._log, fault)
+            refused = internal(fault.error_id)
+        self._log.info("refused", method=method, code=CODE_NAMES[refused.status.code])
+        context.abort_with_status(rpc_status.to_status(refused.status))

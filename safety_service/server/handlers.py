@@ -255,5 +255,10 @@ def guarded(desk: Desk, work: Callable[[], T]) -> T:
 
 
 def _fault(desk: Desk, error: Exception) -> Fault:
+    return fault_of(error, desk.random)
+
+
+def fault_of(error: Exception, random: Callable[[int], bytes] = os.urandom) -> Fault:
+    """What may be told of an exception that was raised."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return Fault(desk.random(4).hex(), type(error).__name__, f"{os.path.basename(last.filename)}:{last.lineno}")
+    return Fault(random(4).hex(), type(error).__name__, f"{os.path.basename(last.filename)}:{last.lineno}")

@@ -1,14 +1,20 @@
 """Verified once, kept until it expires or the files change; wrong ones are never kept."""
 
+import base64
 import os
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import CertificateBuilder, Name, NameAttribute, UnrecognizedExtension
+from cryptography.x509.oid import ExtensionOID, NameOID
 
 from safety_service.access import credentials as module
 from safety_service.access import token as token_module
@@ -202,6 +208,8 @@ def test_a_key_of_one_algorithm_verifies_no_other() -> None:
         ({"sub": ""}, "sub"),
         ({"exp": float("inf")}, "exp"),
         ({"exp": True}, "exp"),
+        ({"exp": 10**400}, "exp"),
+        ({"iat": 10**400}, "iat"),
     ],
 )
 def test_claims_that_would_do_harm_are_refused(
@@ -228,6 +236,17 @@ def test_scopes_in_other_forms(made: Callable[..., Credentials], scope: Any, gra
 def test_a_critical_header_that_nobody_understands_is_refused(made: Callable[..., Credentials]) -> None:
     with pytest.raises(NotKnownError):
         made().by_token(token(crit=["x"]))
+
+
+def test_claims_of_any_depth_are_refused_or_read(made: Callable[..., Credentials]) -> None:
+    """The depth that can be read differs by a frame or two between the first look and the second."""
+    known = made()
+    head, _, signature = token().split(".")
+    for depth in [*range(1, 2_000, 7), *range(900, 1_000), 100_000]:
+        nested = f'{{"a":{"[" * depth}{"]" * depth}}}'.encode()
+        payload = base64.urlsafe_b64encode(nested).rstrip(b"=").decode()
+        with pytest.raises(NotKnownError):
+            known.by_token(f"{head}.{payload}.{signature}")
 
 
 def test_a_token_without_kid_fits_the_only_key(made: Callable[..., Credentials], tmp_path: Path) -> None:
@@ -281,6 +300,20 @@ def test_a_certificate_ends_in_time(made: Callable[..., Credentials], clock: Clo
 def test_what_is_no_certificate_is_refused(made: Callable[..., Credentials]) -> None:
     with pytest.raises(NotKnownError):
         made().by_certificate(b"-----BEGIN CERTIFICATE-----\nzzz\n-----END CERTIFICATE-----\n")
+
+
+def test_a_certificate_with_a_name_that_nobody_reads_is_refused(made: Callable[..., Credentials]) -> None:
+    """An EDI party name: an authority may sign it, and the transport lets it through."""
+    name = UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, bytes.fromhex("3009a507a1050c0377617264"))
+    key = signing_key()
+    subject = Name([NameAttribute(NameOID.COMMON_NAME, "ward")])
+    now = datetime.now(UTC)
+    built = CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    built = built.serial_number(7).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    pem = built.add_extension(name, critical=False).sign(key, SHA256()).public_bytes(Encoding.PEM)
+
+    with pytest.raises(NotKnownError, match="cannot be read"):
+        made().by_certificate(pem)
 
 
 # --- files ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import io
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -47,6 +48,7 @@ from tests.access.shown import (
 
 Refused = Callable[[Callable[[], Any]], Any]
 SOON = 20
+GET_SERVERS = "/grpc.channelz.v1.Channelz/GetServers"
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +254,88 @@ def test_the_port_for_operators_is_behind_the_doors_too(admin: grpc.Channel, ref
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "SCOPE_MISSING")
 
 
+def test_a_fault_at_the_doors_lets_nobody_in_and_tells_nothing(
+    channel: grpc.Channel,
+    admin: grpc.Channel,
+    locked: Serving,
+    logged: io.StringIO,
+    refused: Refused,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of our own services and of those of other packages: a code, and the number of the line in the log."""
+    methods = [(each, path, kind) for each in (channel, admin) for path, kind in reflected(each).items()]
+
+    def fails(*_: object) -> None:
+        raise LookupError("zzz of /srv/callers.yaml")
+
+    monkeypatch.setattr(locked.gate.doors.credentials, "by_token", fails)
+    told = set()
+    for opened, path, kind in methods:
+        if METHODS[path] is Anybody.MAY:
+            continue
+        refusal = refused(partial(call, opened, path, kind, bearer(token())))
+        assert refusal.code is grpc.StatusCode.INTERNAL, path
+        assert re.fullmatch("internal error [0-9a-f]{8}", refusal.message), path
+        assert "zzz" not in f"{refusal.status}"
+        told.add(refusal.message.split()[-1])
+
+    until = time.monotonic() + SOON
+    while True:
+        lines = [json.loads(each) for each in logged.getvalue().splitlines()]
+        faults = {each["error_id"]: each for each in lines if each["event"] == "fault"}
+        if told <= faults.keys():
+            break
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert {(each["type"], each["place"].partition(":")[0]) for each in faults.values()} == {
+        ("LookupError", "test_doors.py")
+    }
+    assert "zzz" not in logged.getvalue()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"callers: [", b"\xff\xfe\0", b"{}", b'{"keys": "', b"[" * 100_000])
+def test_files_that_break_in_use_let_nobody_else_in(
+    knowledge: Knowledge,
+    ward_key: tuple[dict[str, Any], str],
+    refused: Refused,
+    tmp_path: Path,
+    content: bytes | None,
+) -> None:
+    """Both are gone (None) or no longer what they were: who was known is known, and nobody else."""
+    files = [callers_file(tmp_path, ward_key[0]), jwks_file(tmp_path)]
+    said = io.StringIO()
+    settings = Settings(
+        listen="127.0.0.1:0",
+        callers_file=files[0],
+        jwks_file=files[1],
+        token_issuer=ISSUER,
+        token_audience=AUDIENCE,
+    )
+    server = start(settings, knowledge, open_log("info", "json", said))
+    assert server.gate.doors.credentials is not None
+    server.gate.doors.credentials._watched._every = server.gate.doors.credentials._watched._next = 0.0
+    channelz, address = open_admin("127.0.0.1:0", server.health, (server.gate.doors, server.log))
+    try:
+        with grpc.insecure_channel(server.address) as opened, grpc.insecure_channel(address) as operators:
+            for each in files:
+                each.unlink() if content is None else each.write_bytes(content)
+            asked = (opened, "/medsafety.v1.KnowledgeService/GetKnowledge"), (operators, GET_SERVERS)
+            for at, path in asked:
+                call(at, path, (False, False), bearer(token()))
+                for wrong in WRONG.values():
+                    refusal = refused(partial(call, at, path, (False, False), bearer(wrong())))
+                    assert refusal.code is grpc.StatusCode.UNAUTHENTICATED, path
+            refusal = refused(partial(call, *asked[0], (False, False), bearer(ward_key[1])))
+            assert refusal.code is grpc.StatusCode.PERMISSION_DENIED, "known, and without the scope"
+    finally:
+        channelz.stop(None).wait()
+        server.server.stop(None).wait()
+    server.log._logger.close()  # type: ignore[attr-defined]  # lines are written a moment later
+    events = [json.loads(each)["event"] for each in said.getvalue().splitlines()]
+    assert events.count("credentials_refused") == 1
+    assert "fault" not in events
+
+
 def test_so_is_that_of_many_workers(
     server_process: Callable[..., Any], ward_key: tuple[dict[str, Any], str], refused: Refused, tmp_path: Path
 ) -> None:
@@ -261,7 +345,7 @@ def test_so_is_that_of_many_workers(
         server_process(*flags, str(callers_file(tmp_path, ward_key[0], operator))) as _,
         grpc.insecure_channel(f"unix:{tmp_path}/admin") as opened,
     ):
-        path = "/grpc.channelz.v1.Channelz/GetServers"
+        path = GET_SERVERS
         call(opened, path, (False, False), bearer(key))
         for shown, code in (
             (None, grpc.StatusCode.UNAUTHENTICATED),

@@ -160,6 +160,9 @@ WRONG: dict[str, tuple[Any, str]] = {
     "exp is endless": (
         lambda: handmade({"alg": "ES384", "typ": "JWT", "kid": "e1"}, claims(exp=float("inf"))), "exp must be a number"
     ),
+    "exp is more than a float holds": (
+        lambda: handmade({"alg": "ES384", "typ": "JWT", "kid": "e1"}, claims(exp=10**400)), "exp must be a number"
+    ),
     "iat is true": (
         lambda: handmade({"alg": "ES384", "typ": "JWT", "kid": "e1"}, claims(iat=True)), "iat must be a number"
     ),
