@@ -84,7 +84,8 @@ class Doors:
 
 def open_doors(settings: Settings, log: Log) -> Doors:
     """The doors that the settings ask for. Raises UnusableCredentialsError."""
-    rates = Rates(settings.rate_per_second, settings.rate_burst)
+    # Workers know nothing of each other: the shares of all make up the limit, whomever a caller's connections reach.
+    rates = Rates(settings.rate_per_second / settings.workers, settings.rate_burst // settings.workers)
     if not settings.is_locked:
         return Doors(None, rates)
     from safety_service.access.credentials import Credentials, Sources  # slow to load, and few tests lock their doors

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from safety_service.engine.check import DEFAULT_FINGERPRINT_KEY
@@ -180,10 +180,18 @@ class Settings(BaseSettings):
             ge=0,
             le=1_000_000,
             description="Requests of each caller in the long run, items of a batch counted each; more are answered "
-            "RATE_EXCEEDED, streams are slowed. 0: no limit.",
+            "RATE_EXCEEDED, streams are slowed. Of several workers each gives its share. 0: no limit.",
         ),
     ] = 0.0
-    rate_burst: Annotated[int, Field(ge=1, le=1_000_000, description="Requests of a caller at once.")] = 100
+    rate_burst: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_000_000,
+            validate_default=True,
+            description="Requests of a caller at once; with --rate-per-second not less than --workers.",
+        ),
+    ] = 100
     max_concurrent_streams: Annotated[
         int, Field(ge=1, le=10_000, description="Calls at once on one connection; clients keep more to themselves.")
     ] = 128
@@ -245,6 +253,13 @@ class Settings(BaseSettings):
         if not 1 <= len(key.get_secret_value().encode()) <= 64:
             raise ValueError("1 to 64 bytes")
         return key
+
+    @field_validator("rate_burst")
+    @classmethod
+    def _each_worker_has_one(cls, burst: int, given: ValidationInfo) -> int:
+        if given.data.get("rate_per_second") and burst < given.data.get("workers", 1):
+            raise ValueError("not less than --workers, each of which gives its share")
+        return burst
 
     @property
     def key(self) -> bytes:

@@ -266,6 +266,20 @@ def knowledge_is_reloaded(
     assert versions == {"2"}
 
 
+def test_workers_share_the_rate_of_a_caller(tmp_path: Path, request_sent: CheckPrescriptionRequest) -> None:
+    """Eight at once for the whole, four of each worker, whichever of them a connection comes to."""
+    with supervised(tmp_path, "--rate-per-second", "0.001", "--rate-burst", "8") as server:
+        codes: Counter[str] = Counter()
+        for _ in range(60):
+            with grpc.insecure_channel(server.address, options=ALONE) as channel:
+                try:
+                    MedicationSafetyServiceStub(channel).CheckPrescription(request_sent, timeout=SOON)
+                    codes["OK"] += 1
+                except grpc.RpcError as error:
+                    codes[error.code().name] += 1
+    assert codes == {"OK": 8, "RESOURCE_EXHAUSTED": 52}
+
+
 @pytest.mark.long
 def test_a_spent_worker_is_replaced(tmp_path: Path, request_sent: CheckPrescriptionRequest) -> None:
     with supervised(tmp_path, "--recycle-calls", "50") as server, load(server.address, request_sent) as (ended, raw):

@@ -50,6 +50,19 @@ def test_what_cannot_be_is_refused(field: str, value: Any) -> None:
         Settings(**{field: value})
 
 
+def test_a_burst_has_one_for_each_worker() -> None:
+    assert Settings(workers=4, rate_per_second=9, rate_burst=4).rate_burst == 4
+    assert Settings(workers=4, rate_burst=3).rate_burst == 3, "without a rate there is no burst"
+    with pytest.raises(ValidationError) as raised:
+        Settings(workers=4, rate_per_second=9, rate_burst=3)
+    assert [each["loc"] for each in raised.value.errors()] == [("rate_burst",)]
+
+
+def test_a_default_burst_is_looked_at_too() -> None:
+    with pytest.raises(ValidationError, match="rate_burst"):
+        Settings(workers=101, rate_per_second=1)
+
+
 def test_the_key_is_not_shown() -> None:
     settings = Settings(fingerprint_key="a secret of the site")
 
