@@ -21,6 +21,7 @@ from safety_service.decisions.segment import Frame, Reading, read, segments
 
 SCHEMA = 1
 _AT_ONCE = 2_000  # records in a transaction
+_MOST_SECONDS = 10  # for a question to PostgreSQL: a thread of the server waits for the answer
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS about (schema_version INTEGER NOT NULL)",
     """CREATE TABLE IF NOT EXISTS segments (
@@ -91,10 +92,11 @@ class Database:
 
 @contextmanager
 def opened(address: str, *, to_write: bool) -> Iterator[Database]:
-    """The index at a path, or at a `postgresql://` address. Raises IndexUnavailableError."""
-    database = (
-        _postgres(address) if address.startswith(("postgresql://", "postgres://")) else _sqlite(address, to_write)
-    )
+    """The index at a path, or at a `postgresql://` address. Who only reads sees one state of it, whatever is written
+    meanwhile. Raises IndexUnavailableError.
+    """
+    of = _postgres if address.startswith(("postgresql://", "postgres://")) else _sqlite
+    database = of(address, to_write)
     try:
         if to_write:
             with database.together():
@@ -118,19 +120,24 @@ def _sqlite(address: str, to_write: bool) -> Database:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
         else:
-            connection = sqlite3.connect(f"{Path(address).absolute().as_uri()}?mode=ro", uri=True, timeout=1)
+            uri = f"{Path(address).absolute().as_uri()}?mode=ro"
+            connection = sqlite3.connect(uri, uri=True, timeout=1, isolation_level=None)
+            connection.execute("BEGIN")
     except (sqlite3.Error, OSError) as error:
         raise IndexUnavailableError(type(error).__name__) from None
     return Database(connection, "?", (sqlite3.Error,))
 
 
-def _postgres(address: str) -> Database:
+def _postgres(address: str, to_write: bool) -> Database:
     try:
         import psycopg
     except ModuleNotFoundError:
         raise IndexUnavailableError("PostgreSQL needs the extra [postgres]") from None
     try:
         connection: Any = psycopg.connect(address, connect_timeout=5)
+        if not to_write:
+            connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+            connection.execute(f"SET statement_timeout = '{_MOST_SECONDS} s'")
     except psycopg.Error as error:
         raise IndexUnavailableError(type(error).__name__) from None
     if connection.info.parameter_status("server_encoding") != "UTF8":

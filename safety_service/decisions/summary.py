@@ -74,9 +74,8 @@ _REASONS = (
 
 
 def summarize(database: Database, asked: Asked) -> Summary:
-    """The sums: the latest month first, then by site, the most often overridden rule first.
-
-    Raises IndexUnavailableError.
+    """The sums: the latest month first, then by site, the most often overridden rule first. `database` was opened to
+    read, or nobody writes meanwhile. Raises IndexUnavailableError.
     """
     where = [asked.from_month] * 2 + [asked.to_month] * 2 + [asked.site] * 2
     rule = [asked.rule_id] * 2
@@ -101,7 +100,6 @@ def summarize(database: Database, asked: Asked) -> Summary:
             _most_first(reasons.get((month, site, rule_id), ())),
         )
         for (month, site, rule_id), count in counts.items()
-        if (month, site) in orders  # a month that began between two of the questions is told the next time
     ]
     rows.sort(key=lambda each: (-each.overridden, -each.fired, -each.suppressed, each.rule_id))
     rows.sort(key=lambda each: each.site)

@@ -15,6 +15,7 @@ from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.load import RULES_DATA, load_knowledge
 from safety_service.server.decode import decode
 from tests.decisions.clock import Clock
+from tests.decisions.postgres import Postgres
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +27,12 @@ def knowledge() -> Knowledge:
 def request_sent() -> CheckRequest:
     """The article's case, understood."""
     return decode(article_case(), 20_000).request
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with Postgres() as running:
+        yield running
 
 
 @pytest.fixture

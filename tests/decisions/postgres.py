@@ -6,7 +6,9 @@ import itertools
 import os
 import pwd
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -21,6 +23,14 @@ def _programs() -> Path | None:
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
     on_path = shutil.which("initdb")
     return found[0].parent if found else Path(on_path).parent if on_path else None
+
+
+def _runs_in(folder: Path, process: Path) -> bool:
+    """Every process of PostgreSQL works in its data folder; one that has ended and is not yet reaped, nowhere."""
+    try:
+        return Path(os.readlink(process / "cwd")) == folder
+    except OSError:
+        return False
 
 
 class Postgres:
@@ -55,9 +65,29 @@ class Postgres:
             shutil.chown(self._folder, _USER)
         data = str(self._folder / "data")
         self._run("initdb", "-D", data, "-U", _USER, "-A", "trust", "-E", "UTF8", "--no-sync", "--no-instructions")
-        options = f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync=off"
-        self._run("pg_ctl", "-D", data, "-w", "-s", "-o", options, "start")
+        self.start()
         return self
+
+    def start(self) -> None:
+        """After `kill`, too: it then refuses for as long as one of the processes before it has not quite gone."""
+        options = f"-c listen_addresses='' -c unix_socket_directories={self._folder} -c fsync=off"
+        until = time.monotonic() + 60
+        while True:
+            try:
+                return self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-s", "-o", options, "start")
+            except subprocess.CalledProcessError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.1)
+
+    def kill(self) -> None:
+        """kill -9 of the postmaster; returns when all of its processes have noticed."""
+        postmaster = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGKILL)
+        until = time.monotonic() + 60
+        while any(_runs_in(self._folder / "data", each) for each in Path("/proc").glob("[0-9]*")):
+            assert time.monotonic() < until, "PostgreSQL lives on"
+            time.sleep(0.01)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -13,13 +14,16 @@ import pytest
 from typer.testing import CliRunner
 
 from safety_service.cli import app
+from safety_service.decisions.index import IndexUnavailableError, opened
 from safety_service.decisions.log import DecisionLog
 from safety_service.decisions.records import alert_id
 from safety_service.decisions.segment import segments
+from safety_service.decisions.summary import Asked, summarize
 from safety_service.domain import CheckRequest
 from safety_service.engine.check import check
 from safety_service.knowledge.knowledge import Knowledge
 from tests.decisions.clock import Clock
+from tests.decisions.postgres import Postgres
 
 Decide = Callable[..., bytes]
 
@@ -99,3 +103,45 @@ def test_the_index_follows_and_may_go_at_any_time(log: DecisionLog, decide: Deci
     assert process.returncode == 0
     assert "another process is indexing" in second.stderr
     assert out.splitlines()[-1].endswith("records indexed")
+
+
+def test_an_index_in_postgresql_that_is_killed_is_told_of_and_caught_up_with(
+    log: DecisionLog, decide: Decide, request_sent: CheckRequest, postgres: Postgres, tmp_path: Path
+) -> None:
+    address = postgres.new_database()
+    command = [sys.executable, "-m", "safety_service", "decisions", "index", "--follow", "--dir", str(log.folder)]
+
+    def wait_for(what: Callable[[], bool]) -> None:
+        until = time.monotonic() + 60
+        while not what():
+            assert time.monotonic() < until, (tmp_path / "told").read_text()
+            time.sleep(0.05)
+
+    def orders() -> int:
+        try:
+            with opened(address, to_write=False) as database:
+                return max((each.orders for each in summarize(database, Asked()).rows), default=0)
+        except IndexUnavailableError:
+            return -1
+
+    decide()
+    with (tmp_path / "told").open("wb") as told:
+        process = subprocess.Popen([*command, "--index", address], stdout=subprocess.DEVNULL, stderr=told)
+    try:
+        wait_for(lambda: orders() == 1)
+        try:
+            postgres.kill()
+            assert orders() == -1
+            decide(replace(request_sent, prescription=replace(request_sent.prescription, id="another")))
+            wait_for(lambda: "not indexed: " in (tmp_path / "told").read_text())
+        finally:
+            postgres.start()
+        wait_for(lambda: orders() == 2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    lines = (tmp_path / "told").read_text().splitlines()
+    assert all(each.startswith("not indexed: ") for each in lines), "an error in a line, no trace"

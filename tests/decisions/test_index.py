@@ -1,13 +1,16 @@
 """The index: the same sums from SQLite and PostgreSQL, made anew at any time, and never in the way."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from safety_service.decisions.index import (
+    Connection,
     Database,
     IndexUnavailableError,
     catch_up,
@@ -17,24 +20,20 @@ from safety_service.decisions.index import (
 )
 from safety_service.decisions.ledger import prune
 from safety_service.decisions.log import DecisionLog
-from safety_service.decisions.records import Feedback, alert_id
-from safety_service.decisions.segment import segments
+from safety_service.decisions.records import Feedback, alert_id, read_record
+from safety_service.decisions.segment import read, segments
 from safety_service.decisions.summary import Asked, Reason, summarize
 from safety_service.domain import CheckRequest
 from safety_service.engine.check import check
 from safety_service.knowledge.knowledge import Knowledge
+from safety_service.server.errors import CODE_NAMES, RefusedError
+from safety_service.server.feedback_handlers import Keeping, summarize_alerts
 from tests.decisions.clock import Clock
 from tests.decisions.postgres import Postgres
 
 Decide = Callable[..., bytes]
 DAY = 86_400 * 1_000_000_000
 MONTH = "2026-11"
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    with Postgres() as running:
-        yield running
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -146,6 +145,133 @@ def test_nothing_is_half_indexed(database: Database) -> None:
     with pytest.raises(IndexUnavailableError):
         half("SELECT nothing FROM nowhere")
     assert database.run("SELECT schema_version FROM about") == [(1,)]
+
+
+@dataclass
+class Interrupted:
+    """A connection to which something happens before one of its statements, commits counted too."""
+
+    connection: Connection
+    before: int
+    happen: Callable[[], object]
+    count: int = 0
+
+    def _next(self) -> None:
+        self.count += 1
+        if self.count == self.before:
+            self.happen()
+
+    def execute(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        self._next()
+        return self.connection.execute(query, parameters)
+
+    def commit(self) -> None:
+        self._next()
+        self.connection.commit()
+
+    def rollback(self) -> None:
+        self.connection.rollback()
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def interrupted(database: Database, before: int, happen: Callable[[], object]) -> tuple[Database, Interrupted]:
+    connection = Interrupted(database.connection, before, happen)
+    return replace(database, connection=connection), connection
+
+
+def test_sums_are_of_one_moment(
+    log: DecisionLog, decide: Decide, database: Database, address: str, request_sent: CheckRequest
+) -> None:
+    """An order is decided and indexed between two of the questions."""
+    decide()
+    catch_up(log.folder, database)
+
+    def another() -> None:
+        decide(replace(request_sent, prescription=replace(request_sent.prescription, id="another")))
+        assert catch_up(log.folder, database) == 1
+
+    with opened(address, to_write=False) as reading:
+        asked, _ = interrupted(reading, 2, another)
+        rows = summarize(asked, Asked()).rows
+    assert {(each.orders, each.fired) for each in rows} == {(1, 1)}
+    assert {(each.orders, each.fired) for each in summarize(database, Asked()).rows} == {(2, 2)}
+
+
+def half_indexed(log: DecisionLog, database: Database) -> list[str]:
+    """The segments of which not exactly what was read is there."""
+    wrong = []
+    for name, frames in database.run("SELECT name, frames FROM segments"):
+        of = [read_record(each.payload) for each in itertools.islice(read(log.folder / name), frames)]
+        there = {kind: sum(each["kind"] == kind for each in of) for kind in ("decision", "feedback")}
+        alerts = sum(len(each["alerts"]) + len(each["suppressed"]) for each in of if each["kind"] == "decision")
+        ((decisions,),) = database.run("SELECT COUNT(*) FROM decisions WHERE segment = ?", name)
+        ((told,),) = database.run("SELECT COUNT(*) FROM feedback WHERE segment = ?", name)
+        ((fired,),) = database.run(
+            "SELECT COUNT(*) FROM alerts WHERE decision IN (SELECT id FROM decisions WHERE segment = ?)", name
+        )
+        if (decisions, told, fired) != (there["decision"], there["feedback"], alerts):
+            wrong.append(name)
+    return wrong
+
+
+def test_a_database_killed_in_mid_use_holds_nothing_by_half_and_catches_up(
+    log: DecisionLog, overridden: object, postgres: Postgres, tmp_path: Path
+) -> None:
+    """kill -9 of PostgreSQL before the first statement, in the middle, and before the last commit."""
+    with opened(str(tmp_path / "index.sqlite"), to_write=True) as whole:
+        counted, counting = interrupted(whole, 0, lambda: None)
+        assert catch_up(log.folder, counted) == 6
+        expected = summarize(whole, Asked())
+    for moment in (1, counting.count // 2, counting.count):
+        address = postgres.new_database()
+        with opened(address, to_write=True) as database:
+            killed, _ = interrupted(database, moment, postgres.kill)
+            try:
+                with pytest.raises(IndexUnavailableError):
+                    catch_up(log.folder, killed)
+                with pytest.raises(RefusedError) as refused:
+                    summarize_alerts(Keeping(None, address), b"", "")
+                assert CODE_NAMES[refused.value.status.code] == "UNAVAILABLE"
+                assert "decisions index --follow" in refused.value.status.message
+            finally:
+                postgres.start()
+        with opened(address, to_write=True) as database:
+            assert half_indexed(log, database) == []
+            catch_up(log.folder, database)
+            assert half_indexed(log, database) == []
+            assert summarize(database, Asked()) == expected
+
+
+def test_a_database_killed_while_it_sums_up_is_unavailable(
+    log: DecisionLog, overridden: object, postgres: Postgres
+) -> None:
+    address = postgres.new_database()
+    with opened(address, to_write=True) as database:
+        catch_up(log.folder, database)
+    with opened(address, to_write=False) as reading:
+        killed, _ = interrupted(reading, 3, postgres.kill)
+        try:
+            with pytest.raises(IndexUnavailableError):
+                summarize(killed, Asked())
+        finally:
+            postgres.start()
+    assert summarize_alerts(Keeping(None, address), b"", "").ByteSize() > 100
+
+
+def test_a_question_to_a_database_that_does_not_answer_has_an_end(
+    log: DecisionLog, overridden: object, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safety_service.decisions.index._MOST_SECONDS", 0.2)
+    address = postgres.new_database()
+    with opened(address, to_write=True) as database:
+        catch_up(log.folder, database)
+        with database.together():
+            database.run("LOCK TABLE alerts IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(RefusedError) as refused:
+                summarize_alerts(Keeping(None, address), b"", "")
+    assert CODE_NAMES[refused.value.status.code] == "UNAVAILABLE"
 
 
 def test_an_index_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
