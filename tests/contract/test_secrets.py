@@ -1,6 +1,7 @@
 """Markers in every field of every request, in metadata and in credentials: nothing that the processes emit has them.
 
-What is answered to the caller itself may repeat what it sent, by contract; errors, logs and both outputs may not.
+What is answered to the caller itself may repeat what it sent, by contract; errors, logs, both outputs, metrics, traces
+and what operators are shown may not.
 """
 
 import copy
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,15 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.rpc import status_pb2
+from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from medsafety.v1 import feedback_service_pb2, knowledge_service_pb2
 from medsafety.v1.medication_safety_service_pb2 import (
@@ -99,8 +109,9 @@ def process(folder: Path, *arguments: str) -> Iterator[tuple[str, Callable[[], s
     """A process of ours: its address, and all it has written, to be asked for once it has ended."""
     out = folder / f"{arguments[0]}.out"
     command = [sys.executable, "-m", "safety_service", *arguments, "--listen", "127.0.0.1:0", "--log-level", "debug"]
+    environment = os.environ | {"LANG": "C", "OTEL_BSP_MAX_QUEUE_SIZE": "100000"}  # no span is dropped
     with out.open("wb") as written:
-        running = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, env=os.environ | {"LANG": "C"})
+        running = subprocess.Popen(command, stdout=written, stderr=subprocess.STDOUT, env=environment)
     try:
         address = ""
         while not address:
@@ -128,7 +139,13 @@ class Errors:
 
     def __init__(self, channel: grpc.Channel, good: str) -> None:
         self._channel: Any = channel
-        self.good = (("authorization", f"Bearer {good}"), ("x-marked", TEXT), ("x-marked-bin", TEXT.encode()))
+        self.good = (
+            ("authorization", f"Bearer {good}"),
+            ("x-marked", TEXT),
+            ("x-marked-bin", TEXT.encode()),
+            ("tracestate", f"marked={TEXT}"),
+            ("baggage", f"{TEXT}={NUMBER}"),
+        )
         self.told: list[str] = []
         self.answers = 0
 
@@ -165,6 +182,71 @@ def _text(status: status_pb2.Status) -> str:
     return f"{status} {b' '.join(each.value for each in status.details).decode('latin-1')}"
 
 
+@contextmanager
+def collector() -> Iterator[tuple[str, list[Span]]]:
+    """Where spans go, as OpenTelemetry's own collector takes them: its address, and what has come."""
+    spans: list[Span] = []
+
+    def export(request: ExportTraceServiceRequest, _: grpc.ServicerContext) -> ExportTraceServiceResponse:
+        for resource in request.resource_spans:
+            for scope in resource.scope_spans:
+                spans.extend(scope.spans)
+        return ExportTraceServiceResponse()
+
+    method = grpc.unary_unary_rpc_method_handler(
+        export, ExportTraceServiceRequest.FromString, ExportTraceServiceResponse.SerializeToString
+    )
+    server = grpc.server(ThreadPoolExecutor(1))
+    name = "opentelemetry.proto.collector.trace.v1.TraceService"
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {"Export": method}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{port}", spans
+    finally:
+        server.stop(None).wait()
+
+
+def without_times(span: Span) -> str:
+    """All of a span but its times, in whose digits any number could be."""
+    copied = Span()
+    copied.CopyFrom(span)
+    copied.ClearField("start_time_unix_nano")
+    copied.ClearField("end_time_unix_nano")
+    return str(copied)
+
+
+def shown_to_operators(address: str, key: str) -> list[str]:
+    """All that channelz, reflection and health of the port for operators tell, and their errors."""
+    told: list[str] = []
+    good = (("authorization", f"Bearer {key}"),)
+    with grpc.insecure_channel(address) as channel:
+        channelz: Any = channelz_pb2_grpc.ChannelzStub(channel)
+        ask = {"timeout": SOON, "metadata": good}
+        for server in channelz.GetServers(channelz_pb2.GetServersRequest(), **ask).server:
+            told.append(str(server))
+            of = channelz_pb2.GetServerSocketsRequest(server_id=server.ref.server_id)
+            for each in [*server.listen_socket, *channelz.GetServerSockets(of, **ask).socket_ref]:
+                one = channelz_pb2.GetSocketRequest(socket_id=each.socket_id)
+                told.append(str(channelz.GetSocket(one, **ask)))
+        for top in channelz.GetTopChannels(channelz_pb2.GetTopChannelsRequest(), **ask).channel:  # that of the traces
+            told.append(str(top))
+            for sub in top.subchannel_ref:
+                of_sub = channelz_pb2.GetSubchannelRequest(subchannel_id=sub.subchannel_id)
+                told.append(str(channelz.GetSubchannel(of_sub, **ask)))
+        reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+        listed = reflection_pb2.ServerReflectionRequest(list_services="")
+        told += map(str, reflection.ServerReflectionInfo(iter([listed]), **ask))
+        assert len(told) >= 5
+        errors = Errors(channel, key)
+        marked = health_pb2.HealthCheckRequest(service=TEXT).SerializeToString()
+        errors.ask("/grpc.health.v1.Health/Check", marked)
+        errors.ask("/grpc.channelz.v1.Channelz/GetServer", b"\xff" + TEXT.encode())
+        errors.ask(f"/grpc.channelz.v1.Channelz/{TEXT}", b"")
+        assert len(errors.told) >= 3
+    return told + errors.told
+
+
 @pytest.fixture(scope="module")
 def requests() -> list[CheckPrescriptionRequest]:
     """The smallest request and a whole one, with a marker in each field in turn."""
@@ -186,6 +268,7 @@ def test_the_server_emits_nothing_of_what_it_is_sent(requests: list[CheckPrescri
     lock = ["--callers-file", str(callers_file(tmp_path, ward)), "--jwks-file", str(jwks_file(tmp_path))]
     lock += ["--token-issuer", ISSUER, "--token-audience", AUDIENCE, "--rate-per-second", "1000000"]
     lock += ["--metrics-listen", "127.0.0.1:0", "--decisions-dir", str(tmp_path / "decisions")]
+    lock += ["--admin-listen", "127.0.0.1:0", "--trace-ratio", "1", "--trace-endpoint"]
     shown = [
         token(),
         token(claims(sub=TEXT, exp=1)),
@@ -195,7 +278,11 @@ def test_the_server_emits_nothing_of_what_it_is_sent(requests: list[CheckPrescri
         TEXT,
     ]
     assert len(requests) > 200
-    with process(tmp_path, "serve", *lock) as (address, ended), grpc.insecure_channel(address) as channel:
+    with (
+        collector() as (endpoint, spans),
+        process(tmp_path, "serve", *lock, endpoint) as (address, ended),
+        grpc.insecure_channel(address) as channel,
+    ):
         errors = Errors(channel, key)
         for each in requests:
             errors.ask(f"{CHECKS}/CheckPrescription", each.SerializeToString())
@@ -224,10 +311,18 @@ def test_the_server_emits_nothing_of_what_it_is_sent(requests: list[CheckPrescri
             for scheme in ("Bearer", "Basic", TEXT):
                 metadata = (("authorization", f"{scheme} {credential}"),)
                 errors.ask(f"{CHECKS}/CheckPrescription", requests[0].SerializeToString(), metadata)
+        for parent in (f"00-{'a' * 32}-{'b' * 16}-01", f"00-{TEXT}-01", f"{TEXT}01"):
+            marked = (*errors.good, ("traceparent", parent))
+            errors.ask(f"{CHECKS}/CheckPrescription", requests[0].SerializeToString(), marked)
+        operators = shown_to_operators(address_of("admin", tmp_path / "serve.out"), key)
         with urlopen(f"http://{address_of('metrics', tmp_path / 'serve.out')}/metrics", timeout=SOON) as metrics:
             measured = metrics.read().decode()
         written = ended()
 
+    assert [each for each in operators if leaks(each)] == []
+    assert len(spans) == written.count('"event":"call"'), "each call is traced"
+    assert {"OK", "INVALID_ARGUMENT"} < {each.status.message or "OK" for each in spans}
+    assert [each for each in map(without_times, spans) if leaks(each)] == []
     assert "CheckPrescription" in measured
     assert [line for line in measured.splitlines() if leaks(line)] == []
     assert errors.answers > 100, "many are answered"
@@ -235,7 +330,8 @@ def test_the_server_emits_nothing_of_what_it_is_sent(requests: list[CheckPrescri
     assert [each for each in errors.told if leaks(each)] == []
     assert [line for line in written.splitlines() if leaks(line)] == []
     secrets = [key, key.partition(".")[2], *(part for each in shown for part in each.split(".") if len(part) > 20)]
-    assert [each for each in secrets if each in written or any(each in told for told in errors.told)] == []
+    emitted = "\n".join([written, measured, *errors.told, *operators, *map(str, spans)])
+    assert [each for each in secrets if each in emitted] == []
     assert '"code":"INVALID_ARGUMENT"' in written, "the log was there to be searched"
     assert '"code":"UNAUTHENTICATED"' in written
     assert '"caller":"ward"' in written
