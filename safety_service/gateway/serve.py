@@ -19,6 +19,7 @@ from safety_service.gateway.clients import Client, UnusableClientsError, read_cl
 from safety_service.gateway.feedback import FeedbackSink, InMemory, JsonLines, OnRecord
 from safety_service.gateway.fetch import Fetcher
 from safety_service.gateway.outside import Reader
+from safety_service.gateway.patience import patient_for
 from safety_service.gateway.rate import CallRates
 from safety_service.gateway.settings import GatewaySettings
 from safety_service.server.access_log import Log, open_log
@@ -90,7 +91,8 @@ def run(settings: GatewaySettings, shared: Settings) -> None:
     )
     config = uvicorn.Config(
         application(gateway),
-        http="httptools",
+        http=patient_for(settings.read_seconds),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -92,7 +92,9 @@ class GatewaySettings(BaseSettings):
     burst: Annotated[
         int, Field(ge=1, le=100_000, description="Calls that a client may make at once before that limit counts.")
     ] = 50
-    read_seconds: Annotated[float, Field(gt=0, le=300, description="Time that a client has to send its body.")] = 10.0
+    read_seconds: Annotated[
+        float, Field(gt=0, le=300, description="Time that a client has to send its headers, and then its body.")
+    ] = 10.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged; calls are info.")
     ] = "info"

@@ -5,6 +5,8 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,41 @@ def test_a_file_that_was_removed_is_begun_anew(
     after = kept_checks.CheckPrescription(request_sent, timeout=30)
 
     assert ids(folder) == {plain(after.decision_id)}
+
+
+def test_a_clock_that_jumps_changes_no_answer_and_loses_no_record(
+    folder: Path,
+    keeping: Serving,
+    kept_checks: MedicationSafetyServiceStub,
+    feedback: FeedbackServiceStub,
+    request_sent: CheckPrescriptionRequest,
+) -> None:
+    """Forth and back, between two calls of a connection that stays. The same order counts once in a month."""
+    request_sent.as_of.year, request_sent.as_of.month, request_sent.as_of.day = 2026, 11, 2
+    in_use, log = keeping.gate.in_use, keeping.decisions
+    assert log is not None
+    answers, moments = [], []
+    for year in (2026, 2028, 2024, 1970, 2026):
+        moment = int(datetime(year, 6, 15, tzinfo=UTC).timestamp()) * 10**9
+        desk = replace(in_use.now.desk, now_ns=lambda moment=moment: moment)  # type: ignore[misc]
+        in_use.now = in_use.now._replace(desk=desk)
+        log.now_ns = log.writer._now_ns = desk.now_ns
+        answers.append(kept_checks.CheckPrescription(request_sent, timeout=30))
+        item = wire.Feedback(alert_id=answers[-1].alert_ids[0], outcome=wire.FEEDBACK_OUTCOME_ACCEPTED)
+        feedback.RecordFeedback(wire.RecordFeedbackRequest(items=[item]), timeout=30)
+        moments.append(moment)
+
+    assert all(each.decision == answers[0].decision for each in answers)
+    assert [each.evaluated_at.seconds * 10**9 for each in answers] == moments
+    assert ids(folder) == {plain(each.decision_id) for each in answers}
+    assert len(records(folder, "feedback")) == 5
+    assert not verify(folder).faults
+    with opened(str(folder / "index.sqlite"), to_write=True) as database:
+        assert catch_up(folder, database) == 10
+    sums = feedback.SummarizeAlerts(wire.SummarizeAlertsRequest(rule_id="duration.course"), timeout=30).summaries
+    assert [(each.month, each.accepted) for each in sums] == [
+        ("2028-06", 1), ("2026-06", 1), ("2024-06", 1), ("1970-06", 1)
+    ]  # fmt: skip
 
 
 def test_a_folder_that_cannot_be_used_stops_the_start(tmp_path: Path, knowledge: Knowledge) -> None:

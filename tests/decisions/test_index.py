@@ -1,6 +1,9 @@
 """The index: the same sums from SQLite and PostgreSQL, made anew at any time, and never in the way."""
 
 import itertools
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -237,6 +240,49 @@ def test_a_database_killed_in_mid_use_holds_nothing_by_half_and_catches_up(
                 assert "decisions index --follow" in refused.value.status.message
             finally:
                 postgres.start()
+        with opened(address, to_write=True) as database:
+            assert half_indexed(log, database) == []
+            catch_up(log.folder, database)
+            assert half_indexed(log, database) == []
+            assert summarize(database, Asked()) == expected
+
+
+KILLED = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from safety_service.decisions.index import catch_up, opened
+
+class Dying:
+    def __init__(self, connection, left):
+        self.connection, self.left = connection, left
+    def next(self):
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def execute(self, *given):
+        self.next()
+        return self.connection.execute(*given)
+    def commit(self):
+        self.next()
+        self.connection.commit()
+
+with opened(sys.argv[2], to_write=True) as database:
+    catch_up(Path(sys.argv[1]), replace(database, connection=Dying(database.connection, int(sys.argv[3]))))
+"""
+
+
+def test_whoever_indexes_may_be_killed_at_any_statement(log: DecisionLog, overridden: object, tmp_path: Path) -> None:
+    """SQLite has no server: kill -9 of the process that writes, before the same three statements."""
+    with opened(str(tmp_path / "index.sqlite"), to_write=True) as whole:
+        counted, counting = interrupted(whole, 0, lambda: None)
+        catch_up(log.folder, counted)
+        expected = summarize(whole, Asked())
+    for moment in (1, counting.count // 2, counting.count):
+        address = str(tmp_path / f"{moment}.sqlite")
+        ended = subprocess.run([sys.executable, "-c", KILLED, log.folder, address, str(moment)], check=False)
+        assert ended.returncode == -signal.SIGKILL
+        assert summarize_alerts(Keeping(None, address), b"", "") is not None
         with opened(address, to_write=True) as database:
             assert half_indexed(log, database) == []
             catch_up(log.folder, database)

@@ -12,6 +12,7 @@ from safety_service.server.metrics import open_meter
 from safety_service.server.settings import Settings
 from safety_service.server.transport import METHOD_NAMES
 from safety_service.supervisor.whole import Whole
+from tests.test_safety_case import NODE, not_found
 
 ROOT = Path(__file__).parents[2]
 OPS = ROOT / "ops"
@@ -106,3 +107,21 @@ def test_every_flag_in_the_document_exists() -> None:
     told = set(re.findall(r"--[a-z][a-z-]+", text)) - {"--help"}
     elsewhere = {"--key"}
     assert told - elsewhere <= FLAGS
+
+
+def faults() -> list[list[str]]:
+    """The rows of the table of faults: what breaks, what happens, what shows it."""
+    text = (ROOT / "docs" / "operations.md").read_text().partition("\n## Faults\n")[2].partition("\n## ")[0]
+    rows = [[each.strip() for each in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    return rows[2:]
+
+
+def test_every_fault_has_an_outcome_and_tests_that_exist() -> None:
+    assert len(faults()) >= 15
+    for fault, outcome, tests in faults():
+        assert fault
+        assert outcome
+        named = re.findall("`([^`]*)`", tests)
+        assert named, fault
+        assert all(NODE.fullmatch(each) for each in named), fault
+        assert not_found(tests) == []
