@@ -81,7 +81,7 @@ def _forward(room: Path, method: str) -> Callable[[bytes, grpc.ServicerContext],
     def forward(data: bytes, context: grpc.ServicerContext) -> bytes:
         number = str(dict(context.invocation_metadata()).get("worker", "0"))
         sockets = room.glob(f"worker-{number}-*.sock") if number.isdecimal() else ()
-        found = max(sockets, key=lambda each: each.stat().st_mtime_ns, default=None)
+        found = max(sockets, key=_made, default=None)
         if found is None:
             context.abort(grpc.StatusCode.NOT_FOUND, "no worker has this number")
         with grpc.insecure_channel(f"unix:{found}") as channel:
@@ -93,6 +93,13 @@ def _forward(room: Path, method: str) -> Callable[[bytes, grpc.ServicerContext],
             return answer
 
     return forward
+
+
+def _made(file: Path) -> int:
+    """When, in nanoseconds; 0 if its worker has just taken it away."""
+    with suppress(OSError):
+        return file.stat().st_mtime_ns
+    return 0
 
 
 if __name__ == "__main__":
