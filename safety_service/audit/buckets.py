@@ -7,7 +7,7 @@ there are: (hash, patient, day known, start, record). It is the unit of memory, 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,11 +123,17 @@ def bucket_file(folder: Path, bucket: int, name: str) -> Path:
 
 
 class Bucket(NamedTuple):
-    """The tables of a bucket in order, and what was taken out: rows said twice, and rows whose id is another's."""
+    """The tables of a bucket in order, and what was taken out: rows said twice, and rows whose id is another's.
+
+    `added`: for each row of a table, whether none of the folders known before has a row of its id. `disputed`: patients
+    of whom an id is said several times.
+    """
 
     tables: dict[str, pa.Table]
     duplicates: dict[str, int]
     refused: dict[str, pa.Table]
+    added: Mapping[str, pa.Array] = {}  # never written to
+    disputed: frozenset[str] = frozenset()
 
 
 def added_to(folder: Path, bucket: int) -> list[Path]:
@@ -136,27 +142,41 @@ def added_to(folder: Path, bucket: int) -> list[Path]:
 
 
 def read_bucket(
-    folders: Sequence[Path], bucket: int, ranks: Sequence[int], only: Sequence[str] | None = None
+    folders: Sequence[Path], bucket: int, ranks: Sequence[int], only: pa.Array | None = None, known: int = 0
 ) -> Bucket:
     """A bucket out of the folders that hold rows of it, sorted, each record once.
 
     `ranks`: by the number that a file was read under, its place in the order of the account, which the rows get as
-    theirs; so it does not matter which file was read first. `only`: of these patients.
+    theirs; so it does not matter which file was read first. `only`: of these patients. `known`: so many of the folders
+    were known before.
     """
     tables: dict[str, pa.Table] = {}
     duplicates: dict[str, int] = {}
     refused: dict[str, pa.Table] = {}
+    added: dict[str, pa.Array] = {}
+    disputed: set[str] = set()
     for name, schema in SCHEMAS.items():
-        paths = [path for folder in folders if (path := bucket_file(folder, bucket, name)).exists()]
-        parts = [pq.read_table(path, schema=schema) for path in paths]
-        if only is not None:
-            wanted = pa.array(only, pa.string())
-            parts = [part.filter(pc.is_in(part.column("patient"), wanted)) for part in parts]
-        table = pa.concat_tables(parts) if parts else schema.empty_table()
+        parts = [schema.empty_table().append_column(_ADDED, pa.array([], pa.bool_()))]
+        for place, folder in enumerate(folders):
+            path = bucket_file(folder, bucket, name)
+            if path.exists():
+                part = pq.read_table(path, schema=schema)
+                if only is not None:
+                    part = part.filter(pc.is_in(part.column("patient"), only))
+                parts.append(part.append_column(_ADDED, pa.array(np.full(part.num_rows, place >= known))))
+        table = pa.concat_tables(parts)
         if name in TABLES:
-            table, duplicates[name], refused[name] = _once(_placed(table, ranks))
-        tables[name] = _sorted(table)
-    return Bucket(tables, duplicates, refused)
+            once = _once(_placed(table, ranks))
+            table, duplicates[name] = once.table, once.duplicates
+            refused[name] = once.refused.drop_columns(_ADDED)
+            disputed |= once.disputed
+        table = _sorted(table)
+        added[name] = table.column(_ADDED).combine_chunks()
+        tables[name] = table.drop_columns(_ADDED)
+    return Bucket(tables, duplicates, refused, added, frozenset(disputed))
+
+
+_ADDED = "added"
 
 
 def _placed(table: pa.Table, ranks: Sequence[int]) -> pa.Table:
@@ -181,13 +201,22 @@ def _sorted(table: pa.Table) -> pa.Table:
     return table.take(order)
 
 
-def _once(table: pa.Table) -> tuple[pa.Table, int, pa.Table]:
+class _Once(NamedTuple):
+    """A table without its duplicates, how many these were, rows whose id is another's, and whose ids are repeated."""
+
+    table: pa.Table
+    duplicates: int
+    refused: pa.Table
+    disputed: set[str]
+
+
+def _once(table: pa.Table) -> _Once:
     """Without rows that repeat another, and those rows of the same id that say something else, kept apart.
 
     Of rows that contradict each other the first by content is kept, so that it does not matter which was read first.
     """
     if table.num_rows < 2:
-        return table, 0, table.slice(0, 0)
+        return _Once(table, 0, table.slice(0, 0), set())
     order = pc.sort_indices(table, sort_keys=[("patient", "ascending"), ("record", "ascending")])
     ids = table.select(["patient", "record"]).take(order).combine_chunks()
     same = np.ones(table.num_rows - 1, dtype=np.bool_)
@@ -195,19 +224,25 @@ def _once(table: pa.Table) -> tuple[pa.Table, int, pa.Table]:
         column = ids.column(name)
         same &= pc.equal(column.slice(1), column.slice(0, len(column) - 1)).to_numpy(zero_copy_only=False)
     if not same.any():
-        return table, 0, table.slice(0, 0)
+        return _Once(table, 0, table.slice(0, 0), set())
     at = order.to_numpy()
     group = np.concatenate(([0], np.cumsum(~same)))
     several = np.flatnonzero(np.bincount(group)[group] > 1)
     rows = table.take(pa.array(at[several])).to_pylist()
     said: dict[int, list[tuple[str, int, int]]] = {}
+    added = table.column(_ADDED).combine_chunks().to_numpy(zero_copy_only=False).copy()
+    disputed: set[str] = set()
+    new: dict[int, bool] = {}
     for place_in_order, row in zip(several, rows, strict=True):
-        place = row.pop("place")
-        said.setdefault(int(group[place_in_order]), []).append((repr(row), place, int(at[place_in_order])))
+        place, number = row.pop("place"), int(group[place_in_order])
+        new[number] = row.pop(_ADDED) and new.get(number, True)
+        disputed.add(row["patient"])
+        said.setdefault(number, []).append((repr(row), place, int(at[place_in_order])))
     repeated: list[int] = []
     other: list[int] = []
-    for each in said.values():
+    for number, each in said.items():
         first, *rest = sorted(each)
+        added[first[2]] = new[number]
         repeated += [i for text, _, i in rest if text == first[0]]
         contents: set[str] = set()
         for text, _, i in rest:
@@ -219,7 +254,9 @@ def _once(table: pa.Table) -> tuple[pa.Table, int, pa.Table]:
     counted = np.ones(table.num_rows, dtype=np.bool_)
     if "unknown_drug" in table.column_names:  # rejected, and counted, when it was read
         counted = ~table.column("unknown_drug").combine_chunks().to_numpy(zero_copy_only=False)
-    return table.filter(pa.array(keep)), int(counted[repeated].sum()), table.take(pa.array(sorted(other), pa.int64()))
+    table = table.set_column(table.column_names.index(_ADDED), _ADDED, pa.array(added))
+    refused = table.take(pa.array(sorted(other), pa.int64()))
+    return _Once(table.filter(pa.array(keep)), int(counted[repeated].sum()), refused, disputed)
 
 
 def patients(bucket: Bucket) -> Iterator[PatientRows]:

@@ -27,9 +27,9 @@ from safety_service.audit.files import TableFile
 from safety_service.audit.known import PatientRows, Told
 from safety_service.audit.measures import added_up, counts_table, write_counts
 from safety_service.audit.replay import ALERTS, STATUSES, Found
-from safety_service.audit.revisions import REVISIONS, Late, changed_since, late_rows, revised
+from safety_service.audit.revisions import REVISIONS, Late, changed_since, first_added_days, late_rows, revised
 from safety_service.audit.tables import REJECTED, TABLES, place_of
-from safety_service.domain import to_date
+from safety_service.domain import RecordStatus, to_date
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.load import load_knowledge
 
@@ -202,27 +202,30 @@ def _check_added(
 ) -> dict[str, Any]:
     """Checks the patients who have rows that came after the result of `generation`, and puts it in their place."""
     folders = [rows_folder(job.work, each) for each in range(job.generation + 1)]
+    earlier = folders[: generation + 1]
     touched = _patients_in(folders[generation + 1 :], number)
-    old_bucket = read_bucket(folders[: generation + 1], number, job.ranks, touched)
-    new_bucket = read_bucket(folders, number, job.ranks, touched)
+    bucket = read_bucket(folders, number, job.ranks, touched, known=len(earlier))
+    contested = read_bucket(earlier if bucket.disputed else [], number, job.ranks, pa.array(sorted(bucket.disputed)))
     new_alerts: list[pa.Table] = [ALERTS.empty_table()]
     new_statuses: list[pa.Table] = [STATUSES.empty_table()]
     now = Gathered(job.statuses, new_alerts.append, new_statuses.append)
     before = Gathered(False, lambda _: None, lambda _: None)
     check_before, check_now = (Checker(knowledge, job.told, each.found) for each in (before, now))
-    old = {rows.patient: rows for rows in patients(old_bucket)}
     since: dict[str, int] = {}
     late: dict[str, list[Late]] = {}
-    for rows in patients(new_bucket):
-        earlier = old.pop(rows.patient, None)
-        day = changed_since(earlier, rows)
-        if day is None:
-            continue  # all of it was known: only said again
-        since[rows.patient] = day
-        _check(check_now, now, rows._replace(since=day))
-        if earlier is not None:
-            late[rows.patient] = late_rows(earlier, rows)
-            _check(check_before, before, earlier._replace(since=day))
+    known: set[tuple[str, str]] = set()
+    left = bucket if job.statuses else _without_plain(check_now, bucket)
+    views = _Views(left, contested)
+    with uncollected():
+        for rows in patients(left):
+            day, was = views.of(rows)
+            if day is None:
+                continue  # all of it was known: only said again
+            _check(check_now, now, rows._replace(since=day))
+            if was is not None:
+                since[rows.patient], late[rows.patient] = day, late_rows(was, rows)
+                known.update((rows.patient, each["record"]) for each in was.medications)
+                _check(check_before, before, was._replace(since=day))
     for checker, gathered in ((check_now, now), (check_before, before)):
         checker.found()
         gathered.gather(0)
@@ -236,25 +239,108 @@ def _check_added(
     write_counts(_to(job, number, "measures.parquet"), total.filter(pc.not_equal(total.column("records"), 0)))
     days = [stored["days"], _days_table(now.found.days), _negative(_days_table(before.found.days))]
     files.write_table(_to(job, number, "days.parquet"), _days_added(days))
-    others = stored["rejected"].filter(pc.invert(pc.is_in(stored["rejected"].column("patient"), pa.array(touched))))
-    files.write_table(_to(job, number, "rejected.parquet"), pa.concat_tables([others, _refused(new_bucket, job.names)]))
-    revisions = revised(job.generation, dropped, alerts, _records(old_bucket), late)
-    files.write_table(_to(job, number, "revisions.parquet"), revisions)
-    was, is_now = _counts(old_bucket, before.found), _counts(new_bucket, now.found)
-    counted = Counts(*(_changed(said[name], getattr(was, name), getattr(is_now, name)) for name in Counts._fields))
-    rows_now = said["rows"] - old_bucket.tables["medications"].num_rows + new_bucket.tables["medications"].num_rows
-    return _ended(job, number, rows_now, counted)
+    others = stored["rejected"].filter(pc.invert(pc.is_in(stored["rejected"].column("patient"), touched)))
+    files.write_table(_to(job, number, "rejected.parquet"), pa.concat_tables([others, _refused(bucket, job.names)]))
+    again = alerts.filter(pc.is_in(alerts.column("patient"), pa.array(list(since), pa.string())))
+    files.write_table(_to(job, number, "revisions.parquet"), revised(job.generation, dropped, again, known, late))
+    was_counted, is_now = _counted_before(bucket, contested, before.found), _counts(bucket, now.found)
+    counted = Counts(*(_changed(said[x], getattr(was_counted, x), getattr(is_now, x)) for x in Counts._fields))
+    was = contested.tables["medications"].num_rows + int(pc.sum(_settled(bucket)["medications"]).as_py() or 0)
+    return _ended(job, number, said["rows"] - was + bucket.tables["medications"].num_rows, counted)
+
+
+def _without_plain(checker: Checker, bucket: Bucket) -> Bucket:
+    """Counts, as columns, what is new of patients who only ever had plain drugs; the bucket without them.
+
+    What was known is shown as planned: history, which is not checked. No answer on it is another one now.
+    """
+    table = bucket.tables["medications"]
+    planned = pa.scalar(int(RecordStatus.PLANNED), pa.int8())
+    status = pc.if_else(bucket.added["medications"], table.column("status"), planned)
+    shown = table.set_column(table.column_names.index("status"), "status", status)
+    others = checker.without_plain(bucket._replace(tables={**bucket.tables, "medications": shown}))
+    return _of(bucket, pc.unique(others.tables["medications"].column("patient")))
+
+
+class _Views:
+    """What was known of patients before some rows were added, asked for in the order of patients, one at a time.
+
+    Where no id is said several times, that is what is known now without the rows that were added. `contested`: what was
+    known of the other patients.
+    """
+
+    def __init__(self, bucket: Bucket, contested: Bucket) -> None:
+        self._disputed = bucket.disputed
+        self._contested = patients(_of(contested, pc.unique(bucket.tables["medications"].column("patient"))))
+        self._next = next(self._contested, None)
+        self._first = first_added_days(bucket)
+        settled = _settled(bucket)
+        tables = {name: table.filter(settled[name]) for name, table in bucket.tables.items()}
+        records = tables["medications"]
+        place = pc.index_in(records.column("patient"), pa.array(list(self._first), pa.string()))
+        first = pa.array(list(self._first.values()), pa.int64()).take(place)
+        again = pc.fill_null(pc.greater_equal(records.column("known_on").cast(pa.int64()), first), False)
+        revisited = pc.unique(records.column("patient").filter(again))
+        self._revisited = set(revisited.to_pylist())
+        self._settled = patients(_of(Bucket(tables, {}, {}), revisited))
+
+    def of(self, rows: PatientRows) -> tuple[int | None, PatientRows | None]:
+        """The first day on which another answer is possible (None: no such day), and what was known before.
+
+        Of the latter None where no record that was known is of that day or later.
+        """
+        was = None
+        if rows.patient in self._disputed:
+            if self._next is not None and self._next.patient == rows.patient:
+                was, self._next = self._next, next(self._contested, None)
+            return changed_since(was, rows), was
+        if rows.patient in self._revisited:
+            was = next(self._settled)
+            assert was.patient == rows.patient
+        return self._first.get(rows.patient), was
+
+
+def _settled(bucket: Bucket) -> dict[str, pa.Array]:
+    """Which rows were known, of patients of whom no id is said several times."""
+    disputed = pa.array(sorted(bucket.disputed), pa.string())
+    return {
+        name: pc.and_not(pc.invert(bucket.added[name]), pc.is_in(table.column("patient"), disputed).combine_chunks())
+        for name, table in bucket.tables.items()
+    }
+
+
+def _of(bucket: Bucket, some: pa.Array) -> Bucket:
+    """A bucket of some patients."""
+
+    def rows(table: pa.Table) -> pa.Table:
+        return table.filter(pc.is_in(table.column("patient"), some))
+
+    added = {
+        name: each.filter(pc.is_in(bucket.tables[name].column("patient"), some).combine_chunks())
+        for name, each in bucket.added.items()
+    }
+    tables = {name: rows(each) for name, each in bucket.tables.items()}
+    return bucket._replace(tables=tables, refused={n: rows(each) for n, each in bucket.refused.items()}, added=added)
+
+
+def _counted_before(bucket: Bucket, contested: Bucket, found: Found) -> Counts:
+    """What was counted of the patients of a bucket before; `found`: what records that are checked again came to."""
+    settled = _settled(bucket)
+    counts = _counts(contested, found)
+    known = {name: bucket.tables[name].filter(settled[name]) for name in TABLES}
+    return counts._replace(audited={name: counts.audited[name] + _audited(known[name]) for name in TABLES})
 
 
 _PARTS = ("alerts", "statuses", "measures", "days", "rejected")
 
 
-def _patients_in(folders: Iterable[Path], number: int) -> list[str]:
-    found: set[str] = set()
-    for folder in folders:
-        for path in added_to(folder, number):
-            found.update(pc.unique(pq.read_table(path, columns=["patient"]).column("patient")).to_pylist())
-    return sorted(found)
+def _patients_in(folders: Iterable[Path], number: int) -> pa.Array:
+    paths = [path for folder in folders for path in added_to(folder, number)]
+    return pc.unique(pa.chunked_array([c for path in paths for c in _patients_of(path).chunks], pa.string()))
+
+
+def _patients_of(path: Path) -> pa.ChunkedArray:
+    return pq.read_table(path, columns=["patient"]).column("patient")
 
 
 def _apart(table: pa.Table, since: Mapping[str, int]) -> tuple[pa.Table, pa.Table]:

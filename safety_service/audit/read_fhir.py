@@ -76,6 +76,7 @@ _STATUS: Mapping[str, Mapping[str, str]] = {
     },
 }
 _KIND = {"MedicationRequest": "order", "MedicationDispense": "dispensing", "MedicationStatement": "statement"}
+_PLAIN = ("MedicationRequest", "Procedure")  # of the types that share a table, those whose ids stand as they are
 _NOT_YET = ("proposal", "plan", "option")  # intents
 _NOT_A_RESULT = (_NEVER, "cancelled", "registered")
 
@@ -186,7 +187,7 @@ def _medication(resource: Resource, medications: Medications) -> Row | None:
         status = "planned"
     row: Row = {
         "patient": _reference(resource.get("subject"), "Patient"),
-        "record": _said(resource.get("id")),
+        "record": _record_id(resource),
         "kind": _KIND[name],
         "status": status,
         "drug_concept": _drug(resource, medications),
@@ -375,7 +376,7 @@ def _procedure(resource: Resource, _: object) -> Row | None:
     performed = resource.get("performedDateTime") or _record(resource.get("performedPeriod")).get("start")
     return {
         "patient": _reference(resource.get("subject"), "Patient"),
-        "record": _said(resource.get("id")),
+        "record": _record_id(resource),
         "care_concept": _concept(_record(resource.get("code"))),
         "outcome": outcome,
         "known_on": _last_possible(performed if name == "Procedure" else resource.get("authoredOn")),
@@ -417,6 +418,15 @@ _READERS: Mapping[str, tuple[tuple[str, Reader], ...]] = {  # the first that mak
 
 
 # --- parts of resources ------------------------------------------------------------------------------------------
+
+
+def _record_id(resource: Resource) -> str | None:
+    """What tells a resource from all others of its table: a server's ids are unique within one type only.
+
+    An order is named by its id, which is what the dispensings of any format refer to.
+    """
+    identity, name = _said(resource.get("id")), str(resource["resourceType"])
+    return identity if not identity or name in _PLAIN else f"{name}/{identity}"
 
 
 def _record(value: object) -> Resource:

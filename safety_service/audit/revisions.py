@@ -8,10 +8,12 @@ from datetime import date
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from safety_service.audit.buckets import Bucket
 from safety_service.audit.known import ALWAYS, PatientRows, Row
 from safety_service.audit.replay import ALERTS
-from safety_service.domain import to_day
+from safety_service.domain import Sex, to_day
 
 _SAID = pa.struct([ALERTS.field(name) for name in ("rule_version", "severity", "facts", "missing", "evidence_records")])
 _LATE = pa.struct([("table", pa.string()), ("record", pa.string())])
@@ -61,6 +63,31 @@ def late_rows(before: PatientRows, now: PatientRows) -> list[Late]:
     for table in before.holes ^ now.holes:
         found.add(Late(ALWAYS, table, ""))
     return sorted(found)
+
+
+def first_added_days(bucket: Bucket) -> dict[str, int]:
+    """By patient the first day on which another answer is possible for the rows that were added to a bucket.
+
+    As `changed_since`, for patients of whom no id is said several times; of others it says nothing that is of use.
+    """
+    days = []
+    for table in _TABLES:
+        rows = bucket.tables[table].filter(bucket.added[table])
+        names = [name for name in ("known_on", "onset") if name in rows.column_names]
+        day = pc.fill_null(pc.coalesce(*(rows.column(name) for name in names)), ALWAYS)
+        days.append(pa.table({"patient": rows.column("patient"), "day": day}))
+    first = pa.concat_tables(days).group_by("patient").aggregate([("day", "min")])
+    found = dict(zip(first.column("patient").to_pylist(), first.column("day_min").to_pylist(), strict=True))
+    told = bucket.tables["patients"].filter(bucket.added["patients"])
+    something = pc.or_(told.column("born_earliest").is_valid(), pc.not_equal(told.column("sex"), int(Sex.UNSPECIFIED)))
+    found |= dict.fromkeys(told.column("patient").filter(something).to_pylist(), ALWAYS)
+    holes = bucket.tables["holes"]
+    had = _holes(holes.filter(pc.invert(bucket.added["holes"])))
+    return found | {patient: ALWAYS for patient, _ in _holes(holes.filter(bucket.added["holes"])) - had}
+
+
+def _holes(table: pa.Table) -> set[tuple[str, str]]:
+    return set(zip(table.column("patient").to_pylist(), table.column("table").to_pylist(), strict=True))
 
 
 def _contents(rows: Sequence[Row]) -> dict[tuple[Any, ...], Row]:

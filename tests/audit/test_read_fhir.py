@@ -92,7 +92,57 @@ def test_an_order_and_its_dispensing_are_kept_apart_and_counted_once(tmp_path: P
     source = ndjson(tmp_path / "rx.ndjson", dispensing(**link), one)
     manifest = run(tmp_path / "out", source)
     assert manifest["checked_records"] == {"order": 1, "dispensing": 1}
-    assert (("d1", "duration.episode") in fired(tmp_path / "out")) is not linked
+    assert (("MedicationDispense/d1", "duration.episode") in fired(tmp_path / "out")) is not linked
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_an_id_is_that_of_one_resource_of_its_type(tmp_path: Path, linked: bool) -> None:
+    """A server counts each type by itself: none of these is lost, and the link still finds the order of that id."""
+    supply = {"expectedSupplyDuration": {"value": 14, "unit": "d"}, "numberOfRepeatsAllowed": 0}
+    link = {"authorizingPrescription": [{"reference": "MedicationRequest/1"}]} if linked else {}
+    statement = {
+        "resourceType": "MedicationStatement",
+        "id": "1",
+        "status": "active",
+        "subject": ALICE,
+        "dateAsserted": "2024-03-01",
+        "effectiveDateTime": "2024-02-20",
+        "medicationCodeableConcept": {"text": "oxycodone 5 mg tablet"},
+    }
+    one, its_supply = order(id="1", dispenseRequest=supply), dispensing(id="1", **link)
+    twice = ndjson(tmp_path / "in" / "b.ndjson", one, its_supply, statement)
+    manifest = run(tmp_path / "out", ndjson(tmp_path / "in" / "a.ndjson", statement, its_supply, one), twice)
+    assert manifest["rejected"] == {}
+    assert manifest["conservation"]["duplicate"] == 3
+    assert manifest["checked_records"] == {"order": 1, "dispensing": 1}
+    found = fired(tmp_path / "out")
+    assert {("1", "sedation.opioid"), ("MedicationDispense/1", "sedation.opioid")} <= found
+    evidence = {
+        row["index_record"]: row["evidence_records"]
+        for row in table(tmp_path / "out", "alerts")
+        if row["rule_id"] == "sedation.opioid"
+    }
+    assert evidence["1"] == ["MedicationStatement/1"]
+    assert (("MedicationDispense/1", "duration.episode") in found) is not linked
+
+
+def test_the_same_id_with_other_content_is_still_a_contradiction(tmp_path: Path) -> None:
+    source = ndjson(tmp_path / "a.ndjson", dispensing(id="1"), dispensing(id="1", daysSupply={"value": 7, "code": "d"}))
+    manifest = run(tmp_path / "out", source)
+    assert manifest["rejected"] == {"duplicate-id": 1}
+    assert manifest["checked_records"] == {"dispensing": 1}
+
+
+def test_a_procedure_and_the_order_for_one_may_have_the_same_id(tmp_path: Path) -> None:
+    code = {"coding": [{"system": "http://snomed.info/sct", "code": "91251008"}]}
+    done = {"resourceType": "Procedure", "id": "1", "status": "completed", "subject": ALICE, "code": code}
+    asked = {"resourceType": "ServiceRequest", "id": "1", "status": "active", "intent": "order", "subject": ALICE}
+    done |= {"performedDateTime": "2024-02-01"}
+    asked |= {"code": code, "authoredOn": "2024-01-20"}
+    manifest = run(tmp_path / "out", ndjson(tmp_path / "a.ndjson", order(), done, asked, asked))
+    assert manifest["rejected"] == {}
+    law = manifest["conservation"]
+    assert (law["audited"], law["duplicate"], law["not_relevant"]) == (3, 1, 0)
 
 
 def test_a_medication_is_found_in_another_file_or_inside(tmp_path: Path) -> None:
