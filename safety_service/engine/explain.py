@@ -18,7 +18,15 @@ from safety_service.domain import (
     Suggestion,
     Threshold,
 )
-from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, MAOI, LineFacts, Order, order_events, shares
+from safety_service.engine.facts import (
+    CLASS_OF_FACT,
+    COUNTED,
+    MAOI,
+    LineFacts,
+    Order,
+    class_episode_records,
+    order_events,
+)
 from safety_service.engine.fold import IN_CLASS, MAYBE_IN_CLASS, NOT_IN_CLASS
 from safety_service.engine.history import Event, History
 from safety_service.engine.problems import FROM_PROBLEMS, evidence_of
@@ -28,7 +36,8 @@ from safety_service.rules.tree import Compare, FactRef, Number, OneOf
 from safety_service.rules.vocabulary import FACTS, HIGHEST, LOWEST, NO, SLOTS, YES, Type, Unit
 
 _TIMES = {1: "once", 2: "twice", 3: "three times", 4: "four times"}
-_EPISODE_FACTS = frozenset({"episode_days", "episode_days_before", "days_in_hand", "class_episode_days"})
+_CLASS_EPISODE = "class_episode_days"
+_EPISODE_FACTS = frozenset({"episode_days", "episode_days_before", "days_in_hand", _CLASS_EPISODE})
 _PARTNER_FACTS = frozenset(
     {
         *CLASS_OF_FACT,
@@ -139,7 +148,7 @@ def partners_of(telling: Telling, clause: LiveClause) -> list[Event]:
         return list(found.values())
     own = facts.line.ingredient
     for event in (*order_events(telling.knowledge, telling.order, telling.history, own), *telling.history.events):
-        if event.bits & mask and event.ingredient != own and shares(event, facts.window):
+        if event.bits & mask and event.ingredient != own and facts.shares(event):
             found.setdefault(event.ingredient, event)
     return list(found.values())
 
@@ -174,7 +183,8 @@ def explain(
         own.update(each.display.encode() + b"\0")
     said = words.facts
     facts = telling.facts
-    if partners or facts.evidence or facts.episode_records or facts.patient.problems.ever:
+    of_class = any(each.name == _CLASS_EPISODE for each in said)
+    if partners or facts.evidence or facts.episode_records or of_class or facts.patient.problems.ever:
         said = _with_evidence(telling, said, partners)
     return Alert(words, own.hexdigest(), said, missing, implicated, options, telling.pathway_step)
 
@@ -365,10 +375,17 @@ def _with_evidence(telling: Telling, facts: tuple[FactUsed, ...], partners: Sequ
 
 def _evidence(telling: Telling, name: str, partners: Sequence[Event]) -> tuple[str, ...]:
     if name in _EPISODE_FACTS:
-        return tuple([telling.history.records[i].reference for i in telling.facts.episode_records])
+        return tuple([telling.history.records[i].reference for i in _episode_records(telling, name)])
     if name in _PARTNER_FACTS:
         return tuple([_reference(telling, event) for event in partners])
     return _codes(telling, name)
+
+
+def _episode_records(telling: Telling, name: str) -> tuple[int, ...]:
+    """The earlier records that a number of days comes from: of the ingredient, or of any relaxant of the class."""
+    if name == _CLASS_EPISODE:
+        return class_episode_records(telling.knowledge, telling.facts)
+    return telling.facts.episode_records
 
 
 def _codes(telling: Telling, name: str) -> tuple[str, ...]:
@@ -449,7 +466,7 @@ def implicated_in(telling: Telling, told: Told) -> tuple[Implicated, ...]:
     found = [Implicated(Role.TRIGGER, order.recorded.reference, order.recorded.display)]
     if order.relaxant != facts.line.ingredient and facts.line.id:  # the partner is ordered, the relaxant is in use
         for event in history.events:
-            if event.ingredient == facts.line.ingredient and shares(event, facts.window):
+            if event.ingredient == facts.line.ingredient and facts.shares(event):
                 recorded = history.records[event.record]
                 found.append(Implicated(Role.CO_AGENT, recorded.reference, recorded.display))
                 break
@@ -459,7 +476,7 @@ def implicated_in(telling: Telling, told: Told) -> tuple[Implicated, ...]:
             found.append(Implicated(Role.CO_AGENT, recorded.reference, recorded.display))
     for each in words.facts:
         if each.name in _EPISODE_FACTS:
-            for i in facts.episode_records:
+            for i in _episode_records(telling, each.name):
                 found.append(Implicated(Role.HISTORY, history.records[i].reference, history.records[i].display))
         role = Role.CO_AGENT if each.name == "duplicate_order" else Role.CONDITION
         found += [Implicated(role, code, code) for code in _codes(telling, each.name)]

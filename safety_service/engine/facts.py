@@ -55,6 +55,7 @@ MAOI = "maoi"
 NOT_THERE = -2  # the key of an ingredient that the history does not hold
 OUD_DRUGS = "opioid-use-disorder-treatment"
 _MASK = (EITHER, NO, YES)  # by Answer
+Window = tuple[int, int, int]  # days: start, sure end, possible end
 
 
 class Order(NamedTuple):
@@ -89,11 +90,16 @@ class LineFacts(NamedTuple):
     history: History
     patient: PatientFacts
     dose: Dose
-    window: tuple[int, int, int]  # start, sure end, possible end: the days a partner must share
+    window: Window  # the days a partner must share
     new_start: Answer
     conflicts: tuple[str, ...]
     episode_records: tuple[int, ...]  # records of the same episode, latest first
     evidence: dict[str, tuple[str, ...]]  # codes and records behind facts, by name of the fact
+    runs: tuple[Window, ...] = ()  # of `window`, where days between its first and last do not belong to it
+
+    def shares(self, event: Event) -> bool:
+        """The event surely shares a day with the relaxant."""
+        return any(shares(event, each) for each in self.runs or (self.window,))
 
 
 def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resolution) -> Order:
@@ -230,7 +236,7 @@ def put_order(knowledge: Knowledge, order: Order, lines_open: bool, values: list
 class Past(NamedTuple):
     """What the history says of an order besides the facts: as in `LineFacts`, and the records of the same drug."""
 
-    window: tuple[int, int, int]
+    window: Window
     new_start: Answer
     conflicts: tuple[str, ...]
     episode_records: tuple[int, ...]
@@ -258,7 +264,7 @@ def put_history(
     fold.observe(state, 0, line.chain, key, order.start, days.course_low, days.course_high, role, gap, out, 0)
     new_start = _exposure(history, order, line, out, values, conflicts)
     window = order.start, order.low_end, order.high_end
-    _overlaps(knowledge, order, history, problems, line, state, key, window, values)
+    _overlaps(knowledge, order, history, problems, line, state, key, (window,), values)
     doubles = _duplicate_order(order, history, line, window)
     values[SLOTS["duplicate_order"]] = doubles.answer
     return Past(
@@ -293,7 +299,7 @@ class Doubled(NamedTuple):
     evidence: tuple[str, ...]
 
 
-def _duplicate_order(order: Order, history: History, line: Line, window: tuple[int, int, int]) -> Doubled:
+def _duplicate_order(order: Order, history: History, line: Line, window: Window) -> Doubled:
     """Another product or another prescriber: a refill of the same by the same is none."""
     found: list[str] = []
     answer = NO if history.complete and not history.unrecognised else EITHER
@@ -336,20 +342,16 @@ def pair_facts(
     """Facts for the pair rules of a relaxant in the history (its `events`), the order being the partner."""
     gap = knowledge.policy_numbers["policy.exposure.gap_days"]
     values = patient.values.copy()
-    sure = [e for e in events if e.start < order.low_end and e.end > order.start and e.start < e.end]
-    start = max(order.start, min((e.start for e in sure), default=order.start))
-    low_end = min(order.low_end, max((e.end for e in sure), default=start))
-    high_end = min(order.high_end, max(e.may_end for e in events))
+    runs = _runs(order, events)
     state = folded(history, gap, extra=len(order.resolution.ingredients) + 1)
     for event in order_events(knowledge, order, history, ""):
         add(state, event, gap)
     key = history.keys.get(line.ingredient, NOT_THERE)
-    window = start, low_end, high_end
     own = may_own = 0
     for name, bits, may in recognise(knowledge, order.resolution):
         own |= bits
         may_own |= may if name else -1
-    _overlaps(knowledge, order, history, patient.problems, line, state, key, window, values, own, may_own)
+    _overlaps(knowledge, order, history, patient.problems, line, state, key, runs, values, own, may_own)
     return LineFacts(
         line=line,
         values=values,
@@ -357,12 +359,37 @@ def pair_facts(
         history=history,
         patient=patient,
         dose=Dose(),
-        window=window,
+        window=(min(each[0] for each in runs), max(each[1] for each in runs), max(each[2] for each in runs)),
         new_start=Answer.UNKNOWN,
         conflicts=(),
         episode_records=(),
         evidence=patient.evidence,
+        runs=runs,
     )
+
+
+def _runs(order: Order, events: list[Event]) -> tuple[Window, ...]:
+    """The days that the order shares with a relaxant in use (its `events`): runs that are sure, then what is possible.
+
+    A day between two runs is free of the relaxant: what is taken then does not meet it.
+    """
+    sure: list[Window] = []
+    possible: list[Window] = []
+    for e in events:
+        start, low_end, high_end = max(order.start, e.start), min(order.low_end, e.end), min(order.high_end, e.may_end)
+        if start < low_end:
+            sure.append((start, low_end, high_end))
+        if not start < low_end or e.may_start < e.start:
+            possible.append((max(order.start, e.may_start), NONE, high_end))  # no day is sure: nothing shares one
+    runs: list[Window] = []
+    for start, low_end, high_end in sorted(sure):
+        if runs and start <= runs[-1][1]:
+            runs[-1] = runs[-1][0], max(runs[-1][1], low_end), max(runs[-1][2], high_end)
+        else:
+            runs.append((start, low_end, high_end))
+    if possible:
+        runs.append((min(start for start, _, _ in possible), NONE, max(end for _, _, end in possible)))
+    return tuple(runs)
 
 
 def order_events(knowledge: Knowledge, order: Order, history: History, besides: str) -> list[Event]:
@@ -428,12 +455,12 @@ def _overlaps(
     line: Line,
     state: list[int],
     key: int,
-    window: tuple[int, int, int],
+    windows: tuple[Window, ...],
     values: list[int],
     own: int = -1,
     may_own: int = -1,
 ) -> None:
-    """Puts the facts about drugs sharing a day of `window`.
+    """Puts the facts about drugs sharing a day of one of the `windows`.
 
     Pair facts ask of the classes alone that the order is in (`own`), or could be in (`may_own`).
     """
@@ -441,7 +468,11 @@ def _overlaps(
     opioid, benzodiazepine, counted = drugs.bit("opioid"), drugs.bit("benzodiazepine"), drugs.bit(COUNTED)
     relaxant = 1 if drugs.of_ingredient(line.ingredient, "oral") & counted else 0
     out = [0] * fold.OVERLAPPED
-    fold.overlaps(state, 0, key, relaxant, *window, opioid, benzodiazepine, counted, out, 0)
+    fold.overlaps(state, 0, key, relaxant, *windows[0], opioid, benzodiazepine, counted, out, 0)
+    for window in windows[1:]:
+        more = [0] * fold.OVERLAPPED
+        fold.overlaps(state, 0, key, relaxant, *window, opioid, benzodiazepine, counted, more, 0)
+        out = _either(out, more)
     sure = out[fold.SURE_BITS]
     complete = history.complete
     possible = out[fold.POSSIBLE_BITS] if complete or may_own != -1 else -1
@@ -461,11 +492,23 @@ def _overlaps(
     values[SLOTS["overlap_opioid_and_benzodiazepine"]] = pair
     treats = NO
     if sure & own & drugs.bit(OUD_DRUGS):
-        treats = _use_disorder(knowledge, order, history, problems, line, window, own)
+        treats = _use_disorder(knowledge, order, history, problems, line, windows, own)
     values[SLOTS["overlap_opioid_use_disorder"]] = treats
     low = out[fold.COUNT_LOW] if own & counted else 0
     high = 0 if not may_own & counted else out[fold.COUNT_HIGH] if complete else HIGHEST
     put_number(values, "cns_active_count", low, high)
+
+
+def _either(one: list[int], other: list[int]) -> list[int]:
+    """What `fold.overlaps` says of two windows together."""
+    found = [0] * fold.OVERLAPPED
+    for bits in (fold.SURE_BITS, fold.POSSIBLE_BITS):
+        found[bits] = one[bits] | other[bits]
+    for most in (fold.COUNT_LOW, fold.COUNT_HIGH):
+        found[most] = max(one[most], other[most])
+    pairs = {one[fold.PAIR], other[fold.PAIR]}
+    found[fold.PAIR] = next(each for each in (fold.YES, fold.OPEN, fold.NO) if each in pairs)
+    return found
 
 
 @lru_cache(maxsize=16)
@@ -492,7 +535,7 @@ def _use_disorder(
     history: History,
     problems: Problems,
     line: Line,
-    window: tuple[int, int, int],
+    windows: tuple[Window, ...],
     own: int,
 ) -> int:
     """Whether a sharing opioid treats opioid use disorder: by its indication, its ATC code or the problem list."""
@@ -500,7 +543,7 @@ def _use_disorder(
     disorder = sets_mask(knowledge, ("opioid-use-disorder",))
     answer = NO
     for event in (*history.events, *order_events(knowledge, order, history, line.ingredient)):
-        if event.bits & drug_bit and shares(event, window):
+        if event.bits & drug_bit and any(shares(event, window) for window in windows):
             mine = event.record < len(history.records)
             codes = (history.records[event.record] if mine else order.recorded).resolution.classes_atc
             if problems.ever & disorder or any(knowledge.drugs.of_atc(code) & drug_bit for code in codes):
@@ -509,7 +552,7 @@ def _use_disorder(
     return answer
 
 
-def shares(event: Event, window: tuple[int, int, int]) -> bool:
+def shares(event: Event, window: Window) -> bool:
     """The event surely shares a day with the window."""
     start, low_end, _ = window
     return event.start < low_end and event.end > start and event.start < event.end
@@ -528,3 +571,15 @@ def _episode(history: History, line: Line, days_before: int, latest: int) -> tup
             found.append(event.record)
             left -= event.days_low
     return tuple(found)
+
+
+def class_episode_records(knowledge: Knowledge, facts: LineFacts) -> tuple[int, ...]:
+    """The records of the class episode before the order, latest first: from the day on which the episode began."""
+    gap = knowledge.policy_numbers["policy.exposure.gap_days"]
+    order, history = facts.order, facts.history
+    state = folded(history, gap, extra=0)
+    first, end = state[fold.CLASS + fold.START], state[fold.CLASS + fold.END]
+    if end == NONE or not first <= order.start <= end + gap:
+        return ()
+    of_class = [each for each in history.events if each.chain >= 0 and each.role == IN_CLASS and each.days_low > 0]
+    return tuple([each.record for each in reversed(of_class) if first <= each.supply_start])

@@ -178,7 +178,7 @@ def observe(
     out[row + BEFORE_LOW] = low_total - low_days
     _, _, _, out[row + BEFORE_HIGH] = _carry(state, c, start, 0, 0, gap)
     out[row + IN_HAND_LOW] = max(0, state[c + LOW_END] - start) if ordered else 0
-    out[row + IN_HAND_HIGH] = max(0, _capped(state[c + HIGH_END] - start)) if state[c + HIGH_END] != NONE else 0
+    out[row + IN_HAND_HIGH] = max(0, _between(start, state[c + HIGH_END])) if state[c + HIGH_END] != NONE else 0
     linked = ordered and state[c + LOW_END] != NONE and start <= state[c + LOW_END] + gap
     out[row + PREVIOUS_RECORD] = state[c + LAST_RECORD] if linked else -1
 
@@ -365,14 +365,14 @@ def _carry(state: list[int], c: int, start: int, low_days: int, high_days: int, 
 def _covered(state: list[int], rail: int, start: int, end: int, gap: int, high: bool) -> int:
     """Days of the class chain at `rail` once [start, end) is added."""
     if state[rail + END] == NONE or start > state[rail + END] + gap:
-        return end - start
+        return _between(start, end)
     if start < state[rail + LATEST_START]:
         if not high:
             return end - start
         if state[rail + PREVIOUS_END] != NONE and start <= state[rail + PREVIOUS_END] + gap:
             return ENDLESS
-        return _capped(state[rail + DAYS] + end - start)
-    return _capped(state[rail + DAYS] + max(0, end - max(start, state[rail + END])))
+        return _capped(state[rail + DAYS] + _between(start, end))
+    return _capped(state[rail + DAYS] + max(0, _between(max(start, state[rail + END]), end)))
 
 
 def _cover(state: list[int], rail: int, start: int, end: int, gap: int, high: bool) -> None:
@@ -407,6 +407,11 @@ def _since(state: list[int], low: int, high: int, start: int, gap: int) -> int:
     if state[low + START] != state[high + START] or state[low + PREVIOUS_END] != state[high + PREVIOUS_END]:
         return NONE
     return ENDLESS if state[high + PREVIOUS_END] == NONE else state[high + START] - state[high + PREVIOUS_END]
+
+
+def _between(start: int, end: int) -> int:
+    """Days of [start, end); what has no end has no number of days."""
+    return ENDLESS if end == ENDLESS else end - start
 
 
 def _capped(days: int) -> int:

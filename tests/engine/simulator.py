@@ -27,6 +27,7 @@ class Truth:
     since: int | None
     continues: bool
     companions: frozenset[int]  # the other supplies of its episode, by place in the history
+    class_companions: frozenset[int]  # and those of its class episode
 
 
 def place(supplies: Sequence[Supplied]) -> list[set[int]]:
@@ -71,6 +72,7 @@ def simulate(history: Sequence[Supplied], order: Supplied, gap: int) -> Truth:
         since=runs[at][0] - runs[at - 1][-1] - 1 if at else None,
         continues=any(order.start - gap <= day < order.start for day in others),
         companions=frozenset(i for i in mine if placed[i] & episode),
+        class_companions=frozenset(i for i, each in enumerate(history) if each.in_class and placed[i] & {*runs[at]}),
     )
 
 
