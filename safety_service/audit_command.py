@@ -21,7 +21,7 @@ _MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]?)i?B?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _LEAST_MEMORY = 64 << 20
 _EXTRAS = {"numpy": "audit", "pyarrow": "audit", "pyspark": "spark", "pandas": "spark"}
-_TABLES = ("medications", "conditions", "labs", "care")
+_TABLES = ("medications", "conditions", "labs", "care", "allergies")
 
 
 class CannotAuditError(Exception):

@@ -331,7 +331,7 @@ def audit(
     ] = False,
     partial: Annotated[
         list[str] | None,
-        typer.Option(help="A table that does not hold all there is: medications, conditions, labs or care."),
+        typer.Option(help="A table that does not hold all there is: medications, conditions, labs, care, allergies."),
     ] = None,
     disclosure: Annotated[
         str, typer.Option(help="How small numbers are kept out of the report: opensafely, cms or omop.")

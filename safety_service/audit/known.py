@@ -51,6 +51,7 @@ class Told:
     conditions: Completeness = Completeness.UNKNOWN
     labs: Completeness = Completeness.UNKNOWN
     care: Completeness = Completeness.UNKNOWN
+    allergies: Completeness = Completeness.COMPLETE  # of patients of whom any, or none, is documented
 
 
 class PatientRows(NamedTuple):
@@ -114,7 +115,8 @@ class Known:
         row = self.rows.medications[i]
         day = row["known_on"]
         history = [self._records[j].on(day) for j in range(i) if not same_supply(self.rows.medications[j], row)]
-        return CheckRequest(prescription_of(row), with_observed(self.patient(row, day, history), self.rows, day), day)
+        patient = with_observed(self.patient(row, day, history), self.rows, day, self._told.allergies)
+        return CheckRequest(prescription_of(row), patient, day)
 
     def patient(self, row: Row, day: int, medications: Iterable[MedicationRecord] = ()) -> Patient:
         """The patient as known on a day, and as the record `row` tells."""
@@ -160,11 +162,12 @@ class Known:
         return self._told.medications is Completeness.COMPLETE and "medications" not in self.rows.holes
 
 
-def with_observed(patient: Patient, rows: PatientRows, day: int) -> Patient:
+def with_observed(patient: Patient, rows: PatientRows, day: int, allergies: Completeness) -> Patient:
     """With what observations and allergies tell by that day.
 
     Of kidney function the latest counts, and none where several of that day differ. Pregnancy and breast-feeding are
-    known on the day they were documented only. Allergies are all told once any, or none, is documented.
+    known on the day they were documented only. Allergies are told once any, or none, is documented: as completely as
+    `allergies` says.
     """
     if rows.observations or "observations" in rows.holes:
         patient = replace(
@@ -175,9 +178,10 @@ def with_observed(patient: Patient, rows: PatientRows, day: int) -> Patient:
         )
     known = [row for row in rows.allergies if _known_on(row) <= day and row["status"] not in NEVER]
     if known:
+        said = [row for row in known if row["none_known"] != Answer.YES]
         told = _listed(
-            (_allergy(row) for row in known if row["none_known"] != Answer.YES),
-            Completeness.COMPLETE,
+            map(_allergy, said),
+            allergies if len(said) == len(known) else Completeness.COMPLETE,  # "none" is said of all there is
             "allergies" in rows.holes,
         )
         patient = replace(patient, allergies=told)

@@ -296,7 +296,7 @@ def _told(options: Options, kept: Mapping[str, Any]) -> Told:
         given = any(each["table"] == table or table in each["kept"] for each in kept["files"])
         return Completeness.COMPLETE if given else Completeness.UNKNOWN
 
-    return Told(of("medications"), of("conditions"), of("labs"), of("care"))
+    return Told(of("medications"), of("conditions"), of("labs"), of("care"), of("allergies"))
 
 
 def _job(options: Options, named: Sequence[Named], kept: Mapping[str, Any], work: Path) -> Job:

@@ -377,6 +377,23 @@ def test_allergies_are_known_once_any_or_none_is_documented(
     assert manifest["conservation"]["balances"]
 
 
+@pytest.mark.parametrize(
+    ("allergies", "expected"),
+    [
+        ([allergy()], "fired"),
+        ([allergy(code={"text": "amoxicillin"})], "not_evaluated"),
+        ([allergy(code={"coding": [{"system": "http://snomed.info/sct", "code": "716186003"}]})], "passed"),
+    ],
+)
+def test_allergies_said_to_be_partial_rule_none_out_unless_none_is_documented(
+    allergies: list[dict[str, Any]], expected: str, tmp_path: Path
+) -> None:
+    lines = ndjson(tmp_path / "in" / "a.ndjson", order(), *allergies)
+    run(tmp_path / "out", lines, statuses=True, partial=frozenset({"allergies"}))
+    rule = "contraindication.cyclobenzaprine.hypersensitivity"
+    assert of_rules(tmp_path / "out", rule) == {("o1", rule): expected}
+
+
 def test_care_is_read_from_procedures_and_referrals(tmp_path: Path) -> None:
     exercise = {"resourceType": "Procedure", "id": "c1", "status": "completed", "subject": ALICE,
                 "code": {"text": "Yoga"}, "performedDateTime": "2024-02-01"}  # fmt: skip
