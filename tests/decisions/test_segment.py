@@ -209,6 +209,7 @@ def test_nothing_of_a_write_that_failed_is_left(tmp_path: Path) -> None:
     assert kept > 3
     assert len(payloads(tmp_path)) == kept
     assert not verify(tmp_path).faults
+    assert not verify(tmp_path).torn
 
 
 def test_a_folder_that_is_gone_or_not_ours_is_an_error_and_no_loss(tmp_path: Path) -> None:
