@@ -166,6 +166,17 @@ def test_a_new_segment_begins_by_size_and_by_day_also_when_the_clock_goes_back(t
     assert not verify(tmp_path).faults
 
 
+def test_a_day_has_segments_of_its_own(tmp_path: Path) -> None:
+    """With room for all of them in one."""
+    writing = writer(tmp_path)
+    for number, now in enumerate((NOW, NOW + 1, NOW + DAY, NOW - 400 * DAY, NOW)):
+        writing.append(record(number), now)
+    writing.close()
+
+    held = [[frame.payload for frame in read(each) if b'"kind":"n"' in frame.payload] for each in segments(tmp_path)]
+    assert sorted(held) == [[record(0), record(1)], [record(2)], [record(3)], [record(4)]]
+
+
 def test_pruning_takes_whole_segments_and_keeps_their_hashes(tmp_path: Path) -> None:
     writing = writer(tmp_path)
     for day in range(4):
@@ -209,6 +220,7 @@ def test_nothing_of_a_write_that_failed_is_left(tmp_path: Path) -> None:
     assert kept > 3
     assert len(payloads(tmp_path)) == kept
     assert not verify(tmp_path).faults
+    assert not verify(tmp_path).torn
 
 
 def test_a_folder_that_is_gone_or_not_ours_is_an_error_and_no_loss(tmp_path: Path) -> None:
