@@ -58,6 +58,7 @@ def run_audit(
     partial: Sequence[str],
     disclosure: str,
     prescribers: bool,
+    verify_inputs: bool = False,
     knowledge_dir: Path | None,
     policy_file: Path | None,
 ) -> str:
@@ -88,6 +89,7 @@ def run_audit(
         partial=frozenset(partial),
         disclosure=disclosure,
         prescribers=prescribers,
+        verify_inputs=verify_inputs,
         knowledge_dir=knowledge_dir,
         policy_file=policy_file,
     )

@@ -339,6 +339,9 @@ def audit(
     prescribers: Annotated[
         bool, typer.Option("--prescribers", help="A table of prescribers in the report: it names persons.")
     ] = False,
+    verify_inputs: Annotated[
+        bool, typer.Option("--verify-inputs", help="Hash files again whose place, size and times are as they were.")
+    ] = False,
 ) -> None:
     """Check the records of a population, each with what was known on its day."""
     from safety_service import audit_command
@@ -357,6 +360,7 @@ def audit(
             partial=partial or [],
             disclosure=disclosure,
             prescribers=prescribers,
+            verify_inputs=verify_inputs,
             knowledge_dir=settings.knowledge_dir,
             policy_file=settings.policy_file,
         )

@@ -24,10 +24,18 @@ from safety_service.audit import files
 from safety_service.audit.batch import Checker, uncollected
 from safety_service.audit.buckets import Bucket, added_to, hashes, patients, read_bucket
 from safety_service.audit.files import TableFile
-from safety_service.audit.known import PatientRows, Told
+from safety_service.audit.known import ALWAYS, PatientRows, Told
 from safety_service.audit.measures import added_up, counts_table, write_counts
 from safety_service.audit.replay import ALERTS, STATUSES, Found
-from safety_service.audit.revisions import REVISIONS, Late, changed_since, first_added_days, late_rows, revised
+from safety_service.audit.revisions import (
+    REVISIONS,
+    Late,
+    changed_since,
+    first_added_days,
+    late_rows,
+    revised,
+    with_reasons,
+)
 from safety_service.audit.tables import REJECTED, TABLES, place_of
 from safety_service.domain import RecordStatus, to_date
 from safety_service.knowledge.knowledge import Knowledge
@@ -124,15 +132,17 @@ def check_bucket(knowledge: Knowledge, job: Job, number: int) -> dict[str, Any]:
         return last[1]
     result_file(job.work, job.generation, number, "").parent.mkdir(parents=True, exist_ok=True)
     if last is None or last[1]["told"] != told_said(job.told):
-        return _check_all(knowledge, job, number, None if last is None else last[0])
+        return _check_all(knowledge, job, number, last)
     return _check_added(knowledge, job, number, *last)
 
 
 # --- all of a bucket ---------------------------------------------------------------------------------------------
 
 
-def _check_all(knowledge: Knowledge, job: Job, number: int, before: int | None) -> dict[str, Any]:
-    """Checks every record. `before`: the generation of the result that it replaces, which knew less of the tables."""
+def _check_all(
+    knowledge: Knowledge, job: Job, number: int, before: tuple[int, Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    """Checks every record. `before`: the result that it replaces, which knew less of the tables."""
     bucket = read_bucket([rows_folder(job.work, each) for each in range(job.generation + 1)], number, job.ranks)
     with ExitStack() as stack:
         alerts = stack.enter_context(TableFile(_to(job, number, "alerts.parquet"), ALERTS))
@@ -147,15 +157,22 @@ def _check_all(knowledge: Knowledge, job: Job, number: int, before: int | None) 
     write_counts(_to(job, number, "measures.parquet"), found.counts())
     files.write_table(_to(job, number, "days.parquet"), _days_table(found.found.days))
     files.write_table(_to(job, number, "rejected.parquet"), _refused(bucket, job.names))
-    revisions = REVISIONS.empty_table()
-    if before is not None:
-        earlier = [rows_folder(job.work, each) for each in range(before + 1)]
-        known = _records(read_bucket(earlier, number, job.ranks))
-        old = pq.read_table(result_file(job.work, before, number, "alerts.parquet"))
-        new = pq.read_table(_to(job, number, "alerts.parquet"))
-        revisions = revised(job.generation, old, new, known, {})
+    revisions = REVISIONS.empty_table() if before is None else _revised_by_tables(job, number, bucket, *before)
     files.write_table(_to(job, number, "revisions.parquet"), revisions)
-    return _ended(job, number, bucket.tables["medications"].num_rows, _counts(bucket, found.found))
+    rows = bucket.tables["medications"].num_rows
+    return _ended(job, number, rows, _counts(bucket, found.found), [job.generation])
+
+
+def _revised_by_tables(job: Job, number: int, bucket: Bucket, generation: int, said: Mapping[str, Any]) -> pa.Table:
+    """What is said otherwise than by the result of `generation`, when some tables were not given yet."""
+    earlier = read_bucket([rows_folder(job.work, each) for each in range(generation + 1)], number, job.ranks)
+    old = pq.read_table(result_file(job.work, generation, number, "alerts.parquet"))
+    revisions = revised(job.generation, old, pq.read_table(_to(job, number, "alerts.parquet")), _records(earlier))
+    some = pc.unique(revisions.column("patient"))
+    given = [Late(ALWAYS, table, "") for table, level in told_said(job.told).items() if said["told"][table] != level]
+    known = patients(_of(earlier, some))
+    late = {rows.patient: [*given, *late_rows(next(known), rows)] for rows in patients(_of(bucket, some))}
+    return with_reasons(revisions, late)
 
 
 def _check(checker: Checker, found: Gathered, rows: PatientRows) -> None:
@@ -235,18 +252,19 @@ def _check_added(
     files.write_table(_to(job, number, "alerts.parquet"), _in_order(kept, alerts))
     kept, _ = _apart(stored["statuses"], since)
     files.write_table(_to(job, number, "statuses.parquet"), _in_order(kept, pa.concat_tables(new_statuses)))
-    total = added_up([stored["measures"], now.counts(), _negative(before.counts())])
-    write_counts(_to(job, number, "measures.parquet"), total.filter(pc.not_equal(total.column("records"), 0)))
+    write_counts(_to(job, number, "measures.parquet"), added_up([now.counts(), _negative(before.counts())]))
     days = [stored["days"], _days_table(now.found.days), _negative(_days_table(before.found.days))]
     files.write_table(_to(job, number, "days.parquet"), _days_added(days))
     others = stored["rejected"].filter(pc.invert(pc.is_in(stored["rejected"].column("patient"), touched)))
     files.write_table(_to(job, number, "rejected.parquet"), pa.concat_tables([others, _refused(bucket, job.names)]))
     again = alerts.filter(pc.is_in(alerts.column("patient"), pa.array(list(since), pa.string())))
-    files.write_table(_to(job, number, "revisions.parquet"), revised(job.generation, dropped, again, known, late))
+    revisions = with_reasons(revised(job.generation, dropped, again, known), late)
+    files.write_table(_to(job, number, "revisions.parquet"), revisions)
     was_counted, is_now = _counted_before(bucket, contested, before.found), _counts(bucket, now.found)
     counted = Counts(*(_changed(said[x], getattr(was_counted, x), getattr(is_now, x)) for x in Counts._fields))
     was = contested.tables["medications"].num_rows + int(pc.sum(_settled(bucket)["medications"]).as_py() or 0)
-    return _ended(job, number, said["rows"] - was + bucket.tables["medications"].num_rows, counted)
+    rows_now = said["rows"] - was + bucket.tables["medications"].num_rows
+    return _ended(job, number, rows_now, counted, [*said["measures"], job.generation])
 
 
 def _without_plain(checker: Checker, bucket: Bucket) -> Bucket:
@@ -331,7 +349,7 @@ def _counted_before(bucket: Bucket, contested: Bucket, found: Found) -> Counts:
     return counts._replace(audited={name: counts.audited[name] + _audited(known[name]) for name in TABLES})
 
 
-_PARTS = ("alerts", "statuses", "measures", "days", "rejected")
+_PARTS = ("alerts", "statuses", "days", "rejected")
 
 
 def _patients_in(folders: Iterable[Path], number: int) -> pa.Array:
@@ -394,8 +412,9 @@ def _to(job: Job, number: int, name: str) -> Path:
     return result_file(job.work, job.generation, number, name)
 
 
-def _ended(job: Job, number: int, rows: int, counts: Counts) -> dict[str, Any]:
-    said = {"rows": rows, **counts._asdict(), "told": told_said(job.told)}
+def _ended(job: Job, number: int, rows: int, counts: Counts, measures: list[int]) -> dict[str, Any]:
+    """`measures`: the generations whose counts for measures add up to what the bucket comes to."""
+    said = {"rows": rows, **counts._asdict(), "told": told_said(job.told), "measures": measures}
     files.write_json(_to(job, number, "counts.json"), said)
     return said
 

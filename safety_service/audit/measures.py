@@ -1,12 +1,11 @@
 """Counts into measures: numerator, denominator and what could not be evaluated, by rule, organisation and month.
 
-A roll-up is the sum of its parts, never a mean of ratios. A unit without a record in a month has a row of zeros.
+A roll-up is the sum of its parts, never a mean of ratios. A practice without a record in a month has a row of zeros.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -110,138 +109,203 @@ def _level(
             )
 
 
+class _Coded(NamedTuple):
+    """Counts in the order of their keys, each key once: by column all values, in order, and where each is there."""
+
+    values: dict[str, pa.Array]
+    codes: dict[str, Ints]
+    records: Ints
+
+    def of_rule(self, rule: str) -> slice:
+        """Where those of one rule are."""
+        names = self.values["rule_id"].to_pylist()
+        at = names.index(rule) if rule in names else len(names)
+        start, end = np.searchsorted(self.codes["rule_id"], [at, at + 1])
+        return slice(int(start), int(end))
+
+    def table(self) -> pa.Table:
+        """The same as `COUNTS`."""
+        columns = [self.values[name].take(pa.array(self.codes[name])) for name in _KEYS]
+        return pa.table([*columns, pa.array(self.records)], schema=COUNTS)
+
+
+_KEYS = COUNTS.names[:-1]
+
+
 def added_up(tables: Iterable[pa.Table]) -> pa.Table:
-    """The counts of several parts together."""
-    total = COUNTS.empty_table()
-    keys = COUNTS.names[:-1]
-    for table in tables:
-        grouped = pa.concat_tables([total, table]).group_by(keys).aggregate([("records", "sum")])
-        total = grouped.rename_columns([*keys, "records"]).cast(COUNTS)
-    return total
+    """The counts of several parts together, in the order of their keys, those that come to nothing left out."""
+    return _added_up(tables).table()
+
+
+def _added_up(tables: Iterable[pa.Table]) -> _Coded:
+    table = pa.concat_tables([COUNTS.empty_table(), *tables])
+    values: dict[str, pa.Array] = {}
+    key = np.zeros(table.num_rows, dtype=np.int64)
+    for name in _KEYS:
+        codes, values[name] = _codes(table.column(name))
+        key *= len(values[name])
+        key += codes
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    starts = np.flatnonzero(np.diff(key, prepend=-1))
+    records = np.add.reduceat(table.column("records").to_numpy()[order], starts) if len(starts) else key
+    left = np.flatnonzero(records)
+    key, records = key[starts][left], records[left]
+    found: dict[str, Ints] = {}
+    for name in reversed(_KEYS):
+        key, found[name] = np.divmod(key, max(len(values[name]), 1))
+    return _Coded(values, found, records)
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
+    """The place of each value among the values in order."""
+    encoded = column.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.chunk(0) if encoded.num_chunks else pa.array([], column.type).dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order.to_numpy()] = np.arange(len(order))
+    return rank[encoded.indices.to_numpy()], encoded.dictionary.take(order)
 
 
 class Stored(NamedTuple):
-    """Counts in files, each in the order of the rules, a part of them in memory at a time."""
+    """Counts in files, which add up, those below 0 too. `most`: so many are held in memory at once."""
 
     paths: Sequence[Path]
+    most: int = MOST_ROWS
+
+    def rows(self) -> int:
+        """How many counts there are, before they are added up."""
+        return sum(pq.read_metadata(path).num_rows for path in self.paths)
 
     def where(self, condition: pc.Expression) -> pa.Table:
         """The counts for which a condition holds, added up."""
-        return added_up(pq.read_table(path, schema=COUNTS, filters=condition) for path in self.paths)
+        return self._where(condition).table()
 
-    def by_rule(self, rules: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
-        """The counts of each rule, in the order given; several rules are read at once as far as they fit."""
-        rows = sum(pq.read_metadata(path).num_rows for path in self.paths)
-        several = max(1, len(rules) * MOST_ROWS // max(rows, 1))
+    def _where(self, condition: pc.Expression | None) -> _Coded:
+        return _added_up(pq.read_table(path, schema=COUNTS, filters=condition) for path in self.paths)
+
+    def of_rules(self, rules: Sequence[str]) -> Iterator[tuple[Sequence[str], _Coded]]:
+        """The counts of the rules in the order given, some rules at a time as far as they fit."""
+        several = max(1, len(rules) * self.most // max(self.rows(), 1))
+        if several >= len(rules):
+            yield rules, self._where(None)
+            return
         for first in range(0, len(rules), several):
             some = rules[first : first + several]
-            if several >= len(rules):
-                counts = added_up(pq.read_table(path, schema=COUNTS) for path in self.paths)
-            else:
-                counts = self.where(pc.field("rule_id").isin(some))
-            for rule in some:
-                yield rule, counts.filter(pc.equal(counts.column("rule_id"), rule))
-
-    def cells(self) -> pa.Table:
-        """Each (record kind, level, unit, month) that has a record, once."""
-        names = ["record_kind", "level", "unit", "month"]
-        found = COUNTS.empty_table().select(names)
-        for path in self.paths:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=1 << 16, columns=names):
-                    found = pa.concat_tables([found, pa.Table.from_batches([batch])])
-                    if found.num_rows > 1 << 20:
-                        found = found.group_by(names).aggregate([])
-        return found.group_by(names).aggregate([])
+            yield some, self._where(pc.field("rule_id").isin(some))
 
 
 def write_counts(path: Path, counts: pa.Table) -> None:
-    """Counts as a file in which those of one rule stand together."""
-    counts = counts.sort_by([(name, "ascending") for name in COUNTS.names[:-1]])
-    rules = counts.column("rule_id").combine_chunks().dictionary_encode() if counts.num_rows else None
+    """Counts, in the order of their keys, as a file in which those of some rules can be found."""
     with TableFile(path, COUNTS) as file:
-        if rules is not None:
-            bounds = np.flatnonzero(np.diff(rules.indices.to_numpy(), prepend=-1, append=-1))
-            for start, end in itertools.pairwise(bounds.tolist()):
-                file.add(counts.slice(start, end - start))
+        for first in range(0, counts.num_rows, _TOGETHER):
+            file.add(counts.slice(first, _TOGETHER))
+
+
+_TOGETHER = 1 << 16
 
 
 class _Grid(NamedTuple):
-    """Units in the order of the table, months, and which cells (unit x months + month) have a record."""
+    """Units in the order of the table and months, of which a cell is a pair (unit x months + month)."""
 
     kinds: pa.Array
     levels: pa.Array
     names: pa.Array
-    keys: pa.Array
-    dense: Ints  # places of units that have a row in every month
-    sparse: npt.NDArray[np.bool_]
+    places: Mapping[Unit, int]
+    dense: Ints  # cells that every rule has a row of
     months: list[int]
-    active: Ints
 
-    def places(self, counts: pa.Table) -> Ints:
-        """The place of the unit of each count."""
-        return np.asarray(pc.index_in(_unit_keys(counts), self.keys).to_numpy(), dtype=np.int64)
-
-
-def _unit_keys(table: pa.Table) -> pa.Array:
-    parts = [table.column(name).combine_chunks() for name in ("record_kind", "level", "unit")]
-    return pc.binary_join_element_wise(*parts, "\x1f")
+    def cells(self, counts: _Coded) -> Ints:
+        """The cell of each count."""
+        units, at = _units(counts)
+        places = np.array([self.places[unit] for unit in units], dtype=np.int64)
+        place = {month: i for i, month in enumerate(self.months)}
+        month = np.array([place.get(each, -1) for each in counts.values["month"].to_pylist()], dtype=np.int64)
+        return places[at] * len(self.months) + month[counts.codes["month"]]
 
 
-def _grid(cells: pa.Table) -> _Grid:
-    months = _months(cells.column("month").to_pylist())
-    units = set(zip(*(cells.column(name).to_pylist() for name in ("record_kind", "level", "unit")), strict=True))
+Unit = tuple[str, str, str]  # record kind, level, name
+
+
+def _units(counts: _Coded) -> tuple[list[Unit], Ints]:
+    """The units of counts, and the place of each count's among them."""
+    names = ("record_kind", "level", "unit")
+    values = [counts.values[name].to_pylist() for name in names]
+    shape = [max(len(each), 1) for each in values]
+    joint = np.ravel_multi_index([counts.codes[name] for name in names], shape)
+    present = np.flatnonzero(np.bincount(joint, minlength=1))
+    place = np.zeros(int(np.prod(shape)), dtype=np.int64)
+    place[present] = np.arange(len(present))
+    codes = np.unravel_index(present, shape)
+    return list(zip(*([each[i] for i in at] for each, at in zip(values, codes, strict=True)), strict=True)), place[
+        joint
+    ]
+
+
+def _grid(counted: Iterable[_Coded]) -> _Grid:
+    units: set[Unit] = set()
+    days: set[int] = set()
+    for counts in counted:
+        units.update(_units(counts)[0])
+        days.update(counts.values["month"].take(pa.array(np.unique(counts.codes["month"]))).to_pylist())
+    months = _months(days)
     practices = {unit for _, level, unit in units if level == "practice"}
     for kind in {kind for kind, _, _ in units}:
         units.add((kind, "all", ""))
         units.update((kind, "practice", unit) for unit in practices)
     ordered = sorted(units, key=lambda each: (each[0], LEVELS.index(each[1]), each[2]))
     kinds, levels, names = (pa.array([each[i] for each in ordered], pa.string()) for i in range(3))
-    keys = pc.binary_join_element_wise(kinds, levels, names, "\x1f")
-    sparse = np.array([level in SPARSE for _, level, _ in ordered], dtype=np.bool_)
-    grid = _Grid(kinds, levels, names, keys, np.flatnonzero(~sparse), sparse, months, np.zeros(0, dtype=np.int64))
-    return grid._replace(active=np.unique(_cells(grid, cells)))
+    always = np.flatnonzero([level not in SPARSE for _, level, _ in ordered])
+    dense = (always[:, np.newaxis] * len(months) + np.arange(len(months))).ravel()
+    return _Grid(kinds, levels, names, {unit: i for i, unit in enumerate(ordered)}, dense, months)
 
 
-def _cells(grid: _Grid, counts: pa.Table) -> Ints:
-    month = pc.index_in(counts.column("month").combine_chunks(), pa.array(grid.months, pa.int32())).to_numpy()
-    return np.asarray(grid.places(counts) * len(grid.months) + month, dtype=np.int64)
-
-
-def measures(stored: Stored, versions: Mapping[str, int]) -> Iterator[pa.Table]:
+def measures(
+    stored: Stored, versions: Mapping[str, int], keep: Callable[[pa.Table], None] = lambda _: None
+) -> Iterator[pa.Table]:
     """Every rule by unit and month of the record; months from the first to the last that any record has.
 
     For all together and for each practice every rule has a row in every month, also where nobody was asked. A
-    prescriber and a drug have one for each rule that ever had an answer, in the months in which they have a record.
+    prescriber and a drug have one where there is an answer: that there is none means 0. `keep` is given the sums.
     """
-    grid = _grid(stored.cells())
-    for rule, counts in stored.by_rule([ANY_ALERT, *versions]):
-        yield _of_rule(rule, versions.get(rule, 0), counts, grid)
+    rules = [ANY_ALERT, *versions]
+    parts: Iterable[tuple[Sequence[str], _Coded]] = stored.of_rules(rules)
+    if stored.rows() <= stored.most:
+        parts = list(parts)
+        grid = _grid(counts for _, counts in parts)
+    else:
+        grid = _grid(counts for _, counts in parts)
+        parts = stored.of_rules(rules)
+    for some, counts in parts:
+        keep(counts.table())
+        cells = grid.cells(counts)
+        for rule in some:
+            yield _of_rule(rule, versions.get(rule, 0), counts, cells, grid)
 
 
-def _of_rule(rule: str, version: int, counts: pa.Table, grid: _Grid) -> pa.Table:
-    width = len(grid.months)
-    cells = _cells(grid, counts)
-    asked = np.zeros(len(grid.sparse), dtype=np.bool_)
-    asked[cells // max(width, 1)] = True
-    asked &= grid.sparse
-    every_month = (grid.dense[:, np.newaxis] * width + np.arange(width)).ravel()
-    rows = np.sort(np.concatenate([every_month, grid.active[asked[grid.active // max(width, 1)]]]))
-    number = counts.column("records").to_numpy()
+def _of_rule(rule: str, version: int, counts: _Coded, cells: Ints, grid: _Grid) -> pa.Table:
+    width = max(len(grid.months), 1)
+    of_rule = counts.of_rule(rule)
+    cells = cells[of_rule]
+    rows = np.unique(np.concatenate([grid.dense, cells]))
+    at = np.searchsorted(rows, cells)
+    answers = counts.values["answer"].to_pylist()
     found: dict[str, Ints] = {}
     for answer in ANSWERS:
         found[answer] = np.zeros(len(rows), dtype=np.int64)
-        said = pc.equal(counts.column("answer"), answer).to_numpy()
-        np.add.at(found[answer], np.searchsorted(rows, cells[said]), number[said])
+        if answer in answers:
+            said = counts.codes["answer"][of_rule] == answers.index(answer)
+            found[answer][at[said]] = counts.records[of_rule][said]  # each is there once
     known = found["fired"] + found["passed"]
-    unit = pa.array(rows // max(width, 1))
+    unit = pa.array(rows // width)
     columns = {
         "rule_id": pa.array([rule], pa.string()).take(pa.array(np.zeros(len(rows), dtype=np.int64))),
         "rule_version": pa.array(np.full(len(rows), version, dtype=np.int16)),
         "record_kind": grid.kinds.take(unit),
         "level": grid.levels.take(unit),
         "unit": grid.names.take(unit),
-        "month": pa.array([to_date(each) for each in grid.months], pa.date32()).take(pa.array(rows % max(width, 1))),
+        "month": pa.array([to_date(each) for each in grid.months], pa.date32()).take(pa.array(rows % width)),
         "numerator": pa.array(found["fired"]),
         "denominator": pa.array(known),
         "not_evaluable": pa.array(found["not_evaluable"]),

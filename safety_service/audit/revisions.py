@@ -28,7 +28,7 @@ REVISIONS = pa.schema(
         ("change", pa.string()),  # added, withdrawn or changed
         ("before", _SAID),
         ("now", _SAID),
-        ("because", pa.list_(_LATE)),  # came with this run and was known by the day; empty: more tables are given now
+        ("because", pa.list_(_LATE)),  # came with this run, known by the day; no record: given for the first time
     ]
 )
 _TABLES = ("medications", "conditions", "labs", "care", "observations", "allergies")
@@ -101,12 +101,22 @@ def _from_day(table: str, row: Row) -> int:
     return ALWAYS if day is None else int(day)
 
 
-def revised(
-    run: int, before: pa.Table, now: pa.Table, known: set[tuple[str, str]], late: Mapping[str, Sequence[Late]]
-) -> pa.Table:
-    """Alerts that differ on records known before: `before` and `now` are `ALERTS` of the records checked again."""
-    rows = list(_revisions(run, _by_key(before), _by_key(now), known, late))
-    return pa.Table.from_pylist(rows, schema=REVISIONS)
+def revised(run: int, before: pa.Table, now: pa.Table, known: set[tuple[str, str]]) -> pa.Table:
+    """Alerts that differ on records known before: `before` and `now` are `ALERTS` of the records checked again.
+
+    The reasons are to be filled in, by `with_reasons`.
+    """
+    return pa.Table.from_pylist(list(_revisions(run, _by_key(before), _by_key(now), known)), schema=REVISIONS)
+
+
+def with_reasons(revisions: pa.Table, late: Mapping[str, Sequence[Late]]) -> pa.Table:
+    """With what came late of each patient and was known by the day."""
+    because = [
+        [{"table": each.table, "record": each.record} for each in late.get(patient, ()) if each.day <= to_day(on)]
+        for patient, on in zip(*(revisions.column(name).to_pylist() for name in ("patient", "index_date")), strict=True)
+    ]
+    at = REVISIONS.get_field_index("because")
+    return revisions.set_column(at, REVISIONS.field(at), pa.array(because, REVISIONS.field(at).type))
 
 
 Key = tuple[str, str, str, str, int]  # patient, record, rule, subject, and which of several
@@ -127,7 +137,6 @@ def _revisions(
     before: Mapping[Key, Mapping[str, Any]],
     now: Mapping[Key, Mapping[str, Any]],
     known: set[tuple[str, str]],
-    late: Mapping[str, Sequence[Late]],
 ) -> Iterator[dict[str, Any]]:
     for key in dict.fromkeys([*before, *now]):
         patient, record, rule, subject, _ = key
@@ -145,9 +154,6 @@ def _revisions(
             "change": "added" if was is None else "withdrawn" if is_now is None else "changed",
             "before": _said(was),
             "now": _said(is_now),
-            "because": [
-                {"table": each.table, "record": each.record} for each in late.get(patient, ()) if each.day <= to_day(on)
-            ],
         }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,12 +37,12 @@ from safety_service.audit.check import (
 )
 from safety_service.audit.column_map import Map, read_map
 from safety_service.audit.disclosure import DEFAULT, PROFILES
-from safety_service.audit.files import OutputError
+from safety_service.audit.files import OutputError, TableFile
 from safety_service.audit.inputs import CONCEPT, Inputs
 from safety_service.audit.known import Told
 from safety_service.audit.lines import plain_name
 from safety_service.audit.local import Engine, Local, Reading
-from safety_service.audit.measures import MEASURES, Stored, measures
+from safety_service.audit.measures import COUNTS, MEASURES, MOST_ROWS, Stored, measures
 from safety_service.audit.reading import FileCounts
 from safety_service.audit.replay import ALERTS, STATUSES
 from safety_service.audit.report_page import LAW, Audited, report_counts, report_page
@@ -51,6 +52,8 @@ from safety_service.domain import Completeness
 from safety_service.knowledge.knowledge import Knowledge
 
 WORK = ".work"
+_SEEN = "inputs.json"
+_TICK = 2_000_000_000  # ns: no file system tells times less exactly
 MEMORY = 2 << 30
 ENGINES = ("local", "spark")
 _EXPANDS = 160  # bytes in memory for a byte of a plain file: what a record comes to takes more than the record
@@ -59,6 +62,7 @@ _HEADROOM = 4  # months may come until there are so many times the rows, before 
 _MOST_BUCKETS = 1024
 _OF_A_BUCKET = 512 << 10  # bytes held for each bucket while it is filled
 _LOINC_ONLY = ("fhir", "omop measurement")  # a liver test under a code that is not known here passes unseen
+_OF_A_COUNT = 256  # bytes held for a row of counts while it is added up
 _WINDOW = 50_000  # lines of a file whose rejected ones are held at once
 
 
@@ -96,6 +100,7 @@ class Options:
     partial: frozenset[str] = frozenset()  # tables that are not complete
     disclosure: str = DEFAULT  # profile by which small numbers are kept out of the report
     prescribers: bool = False  # the report has a table of them
+    verify_inputs: bool = False  # hash files that are as they were, too
     knowledge_dir: Path | None = None
     policy_file: Path | None = None
 
@@ -115,9 +120,11 @@ def audit(options: Options, progress: Progress | None = None, knowledge: Knowled
         work = options.out / WORK
         work.mkdir(exist_ok=True)
         tell.stage("Reading", sum(path.stat().st_size for path in paths))
-        named = [Named(path, files.digest(path)) for path in paths]
+        before = {} if options.verify_inputs else files.read_json(work / _SEEN) or {}
+        named = [_named(path, before) for path in paths]
         with _engine(options, knowledge) as engine:
             kept = _read(options, engine, named, told_map, knowledge, work, tell)
+            files.write_json(work / _SEEN, {str(each.path.absolute()): each.seen for each in named})
             job = _job(options, named, kept, work)
             results = _check_buckets(engine, kept, job, tell)
         manifest = _put_together(options, named, kept, job, results, knowledge)
@@ -139,10 +146,33 @@ def _engine(options: Options, knowledge: Knowledge) -> Iterator[Engine]:
 
 
 class Named(NamedTuple):
-    """An input file and the digest of its content."""
+    """An input file, the digest of its content, and what the file system said of it, the digest in it.
+
+    `hashed`: its content was read for that, not taken to be as it was.
+    """
 
     path: Path
     digest: str
+    seen: dict[str, Any]
+    hashed: bool
+
+
+def _named(path: Path, before: Mapping[str, Mapping[str, Any]]) -> Named:
+    """A file by its content; `before`: what was seen of files in an earlier run.
+
+    One that was changed just before it was read could be changed again with the same time: it is not taken as known.
+    """
+    now, state = time.time_ns(), _state(path)
+    was = before.get(str(path.absolute()))
+    if was is not None and was["state"] == state and was["at"] - max(state[1:3]) > _TICK:
+        return Named(path, str(was["digest"]), dict(was), hashed=False)
+    digest = files.digest(path)
+    return Named(path, digest, {"state": state, "at": now, "digest": digest}, hashed=True)
+
+
+def _state(path: Path) -> list[int]:
+    said = path.stat()
+    return [said.st_size, said.st_mtime_ns, said.st_ctime_ns, said.st_ino]
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -192,7 +222,7 @@ def _read(
     assert kept is not None
     tell.advance(sum(each.path.stat().st_size for each in named if each not in new))
     generation = kept["generation"] + 1
-    counted = [FileCounts(path.name, digest, path.stat().st_size, inputs.form(path)) for path, digest in new]
+    counted = [FileCounts(each.path.name, each.digest, each.seen["state"][0], inputs.form(each.path)) for each in new]
     reading = Reading(
         [each.path for each in new],
         len(kept["files"]),
@@ -204,6 +234,9 @@ def _read(
         options.memory // 16,
     )
     rows = engine.read(reading, tell.advance)
+    for each in new:
+        if _state(each.path) != each.seen["state"]:
+            raise files.InputError(f"{each.path}: changed while it was read")
     kept = {
         **kept,
         "generation": generation,
@@ -360,10 +393,8 @@ def _put_together(
     if options.statuses:
         files.write_tables(out / "statuses.parquet", STATUSES, parts("statuses.parquet"))
     versions = {rule.id: rule.version for rule in knowledge.rules}
-    stored = Stored(
-        [result_file(job.work, generation, bucket, "measures.parquet") for bucket, generation in enumerate(last)]
-    )
-    files.write_tables(out / "measures.parquet", MEASURES, measures(stored, versions))
+    stored = _stored_counts(options, job, results)
+    stored = _write_measures(out / "measures.parquet", stored, versions, job)
     reasons: Counter[str] = Counter()
     rejected = files.write_tables(
         out / "rejected.parquet", REJECTED, _rejected(kept, job, list(parts("rejected.parquet")), reasons)
@@ -387,6 +418,7 @@ def _put_together(
         "policy_id": knowledge.policy.id,
         "policy_digest": knowledge.policy_digest,
         "inputs": [{name: said for name, said in each.items() if name != "missed"} for _, each in inputs],
+        "taken_as_unchanged": sorted(each.path.name for each in named if not each.hashed),
         "complete": told_said(job.told),
         "conservation": law,
         "rejected": dict(sorted(reasons.items())),
@@ -409,6 +441,41 @@ def _put_together(
     manifest["outputs"] = {name: files.digest(out / name) for name in (*names, "report.html")}
     files.write_json(out / "manifest.json", manifest)
     return manifest
+
+
+def _stored_counts(options: Options, job: Job, results: Sequence[Mapping[str, Any]]) -> Stored:
+    """The files of counts that add up to all buckets: the sums that were kept, and what came since."""
+    chains = [each["measures"] for each in results]
+    kept = _totals(job.work)
+    paths: list[Path] = []
+    since = -1
+    if kept is not None and all(chain[0] <= kept[0] <= job.generation for chain in chains):
+        since = kept[0]
+        paths.append(kept[1])
+    for bucket, chain in enumerate(chains):
+        paths += [result_file(job.work, each, bucket, "measures.parquet") for each in chain if each > since]
+    return Stored(paths, max(MOST_ROWS, options.memory // _OF_A_COUNT))
+
+
+def _write_measures(path: Path, stored: Stored, versions: Mapping[str, int], job: Job) -> Stored:
+    """Writes the measures; the counts behind them, summed up and kept so where that saves much of the time."""
+    kept = _totals(job.work)
+    had = pq.read_metadata(kept[1]).num_rows if kept is not None and kept[1] in stored.paths else 0
+    if 4 * (stored.rows() - had) <= had:
+        files.write_tables(path, MEASURES, measures(stored, versions))
+        return stored
+    total = job.work / f"total-{job.generation:05d}.parquet"
+    with TableFile(total, COUNTS) as sums:
+        files.write_tables(path, MEASURES, measures(stored, versions, sums.add))
+    if kept is not None and kept[1] != total:
+        kept[1].unlink()
+    return stored._replace(paths=[total])
+
+
+def _totals(work: Path) -> tuple[int, Path] | None:
+    """The last sums of counts that were kept, and the generation up to which they count."""
+    found = sorted(work.glob("total-*.parquet"))
+    return (int(found[-1].stem.removeprefix("total-")), found[-1]) if found else None
 
 
 def _last_results(kept: Mapping[str, Any], job: Job) -> list[int]:
@@ -455,7 +522,7 @@ def _drop_replaced(kept: Mapping[str, Any], job: Job) -> None:
                 result_file(job.work, generation, bucket, name).unlink(missing_ok=True)
 
 
-_REPLACED = ("alerts", "statuses", "measures", "days", "rejected")
+_REPLACED = ("alerts", "statuses", "days", "rejected")
 
 
 def _law(kept: Mapping[str, Any], results: Sequence[Mapping[str, Any]], rejected: int) -> dict[str, Any]:

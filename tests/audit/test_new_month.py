@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections import defaultdict
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from safety_service.audit import files
+from safety_service.audit import run as module
 from safety_service.audit.batch import Checker
 from safety_service.audit.inputs import Inputs
 from safety_service.audit.known import PatientRows
@@ -114,6 +117,54 @@ def test_what_was_read_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert read == []
 
 
+def test_a_file_that_is_as_it_was_is_not_hashed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_rows(tmp_path / "in" / "jan.csv", RX, ("a", "1", "2024-01-05", RELAXANT, 14))
+    hashed: list[str] = []
+    plain = files.digest
+
+    def noted(each: Path) -> str:
+        if each.parent == path.parent:
+            hashed.append(each.name)
+        return plain(each)
+
+    monkeypatch.setattr(files, "digest", noted)
+
+    def again(**options: Any) -> tuple[list[str], list[str], int]:
+        hashed.clear()
+        manifest = run(tmp_path / "out", path.parent, **options)
+        return hashed, manifest["taken_as_unchanged"], manifest["alerts"]
+
+    monkeypatch.setattr(module, "_TICK", 3600 * 10**9)
+    _, _, alerts = again()
+    assert again() == (["jan.csv"], [], alerts)  # changed too shortly before: it could be again, with the same time
+    monkeypatch.setattr(module, "_TICK", -(10**9))
+    assert again() == ([], ["jan.csv"], alerts)
+    assert again(verify_inputs=True) == (["jan.csv"], [], alerts)
+    said, times = path.read_bytes(), path.stat()
+    path.write_bytes(said.replace(b",14", b",30"))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_size == times.st_size
+    changed = again()
+    assert changed[:2] == (["jan.csv"], [])
+    assert changed[2] > alerts
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_rows(tmp_path / "in" / "jan.csv", RX, ("a", "1", "2024-01-05", RELAXANT, 14))
+    plain = Inputs.batches
+
+    def disturbed(self: Inputs, each: Path, missed: set[str]) -> Any:
+        with each.open("ab") as file:
+            file.write(b"a,2,2024-02-05,baclofen 10 mg tablet,14\n")
+        return plain(self, each, missed)
+
+    monkeypatch.setattr(Inputs, "batches", disturbed)
+    with pytest.raises(files.InputError, match=r"jan\.csv: changed while it was read"):
+        run(tmp_path / "out", path)
+    monkeypatch.undo()
+    assert run(tmp_path / "out", path)["checked_records"] == {"dispensing": 2}
+
+
 def test_only_patients_with_new_rows_are_checked_and_only_from_the_first_new_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,7 +256,33 @@ def test_a_table_that_is_given_for_the_first_time_revises_the_rest(tmp_path: Pat
                ("b", "l1", "ALT", "300", "U/L", "40", "2024-01-05"))  # fmt: skip
     manifest = run(tmp_path / "out", source, statuses=True)
     assert manifest["complete"]["labs"] == "complete"
+    revisions = table(tmp_path / "out", "revisions")
+    assert {row["patient"] for row in revisions} == {"a"}
+    assert all(row["because"] == [{"table": "labs", "record": ""}] for row in revisions)
     assert said(manifest) == said(run(tmp_path / "whole", source, statuses=True))
+
+
+def test_a_revision_tells_the_new_table_and_what_was_late_in_it(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    write_rows(source / "rx.csv", RX, *[(p, f"{p}1", "2024-02-05", "tizanidine 4 mg tablet", 7) for p in "abc"])
+    run(tmp_path / "out", source)
+    write_rows(source / "labs.csv", ("patient", "record", "test", "value", "unit", "upper_limit", "date"),
+               ("a", "l1", "ALT", "300", "U/L", "40", "2024-01-05"),
+               ("b", "l2", "ALT", "300", "U/L", "40", "2024-03-05"))  # fmt: skip
+    write_rows(
+        source / "conditions.csv", ("patient", "record", "icd10", "recorded_on"), ("c", "c1", "I95.9", "2024-01-05")
+    )
+    write_rows(source / "more.csv", RX, ("d", "d1", "2024-02-05", "tizanidine 4 mg tablet", 7))
+    run(tmp_path / "out", source)
+    because = {
+        (row["patient"], row["index_record"]): row["because"]
+        for row in table(tmp_path / "out", "revisions")
+        if row["rule_id"].startswith("hepatic.") or row["patient"] == "c"
+    }
+    tables = [{"table": "conditions", "record": ""}, {"table": "labs", "record": ""}]
+    assert because["a", "a1"] == [*tables, {"table": "labs", "record": "l1"}]
+    assert because.get(("b", "b1"), tables) == tables  # what is of a later day is no reason
+    assert ("d", "d1") not in because
 
 
 @pytest.mark.parametrize("change", ["gone", "other content", "statuses", "more memory"])

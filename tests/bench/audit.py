@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 sys.modules["tests"] = ModuleType("tests")
 sys.modules["tests"].__path__ = [str(Path(__file__).parents[1])]
 
+from tests.bench import night
 from tests.bench.figures import HEAD, Figure, Goal, Row, table
 from tests.bench.run import PAGE, machine
 
@@ -47,6 +48,9 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=10_000_000, help="supplies that facts are made of")
     parser.add_argument("--most", type=int, default=100_000_000, help="supplies for whether time grows with them alone")
     parser.add_argument("--records", type=int, default=20_000, help="records of a whole audit")
+    parser.add_argument("--store", type=int, default=1_000_000, help="records that a night's are added to; 0: no night")
+    parser.add_argument("--new", type=int, default=100_000, help="records of a night")
+    parser.add_argument("--only-night", action="store_true", help="measure nothing else")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--relaxants", type=float, default=0.3, help=argparse.SUPPRESS)
     parser.add_argument("--write", action="store_true", help="also write the section of docs/benchmarks.md")
@@ -66,6 +70,8 @@ def main() -> int:
 
 
 def _measured(folder: Path, asked: argparse.Namespace) -> str:
+    if asked.only_night:
+        return table(HEAD, [row.cells() for row in _nights(folder / "night", asked)]) + "\n"
     facts = folder / "facts.parquet"
     _child("make_facts", facts, asked)
     rows = _sides(facts, asked, ("fold", "sql"), asked.rounds, Goal(3, 8), Goal(1, at_most=True))
@@ -93,12 +99,23 @@ def _measured(folder: Path, asked: argparse.Namespace) -> str:
         rows.append(Row(name, _rate(asked.records, cpu)))
         rows.append(Row("  the same, of time", _rate(asked.records, [each["seconds"] for each in whole])))
         rows.append(Row("  most memory", Figure.of([each["peak"] / 1e6 for each in whole]), "MB"))
+    if asked.store:
+        rows += _nights(folder / "night", asked)
     said = (
         f"Written by `make bench-audit ARGS=--write`. {machine()}\n\n{asked.rows:,} supplies for the facts (episode, "
         "days in hand, class episode, new start, shared days of two classes), the same sums from both sides; "
         f"{asked.records:,} made-up records for whole audits, three in ten of them of a relaxant.\n\n"
     )
     return said + table(HEAD, [row.cells() for row in rows]) + "\n"
+
+
+def _nights(folder: Path, asked: argparse.Namespace) -> list[Row]:
+    """New rows into the results of an audit; each round with the same outputs."""
+    _child("make_store", folder, asked)
+    rounds = [_child("night", folder, asked) for _ in range(asked.rounds)]
+    if len({json.dumps(each["outputs"]) for each in rounds}) != 1:
+        raise SystemExit("The outputs of one night differ.")
+    return night.rows_of_table(rounds, asked.store, asked.new)
 
 
 def _sides(
@@ -149,7 +166,7 @@ def _rate(number: int, seconds: list[float]) -> Figure:
 
 def _child(kind: str, path: Path, asked: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, __file__, "--child", kind, str(path)]
-    for name in ("rows", "records", "rounds", "relaxants"):
+    for name in ("rows", "records", "rounds", "relaxants", "store", "new"):
         command += [f"--{name}", str(getattr(asked, name))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode:
@@ -420,6 +437,12 @@ def _audit(path: Path, _: argparse.Namespace) -> dict[str, Any]:
         return {"seconds": time.perf_counter() - began, "cpu": time.process_time() - cpu, "peak": _peak()}
 
 
+def _make_store(path: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    path.mkdir()
+    night.make_store(path, asked.store, asked.new)
+    return {}
+
+
 def _peak() -> int:
     """Bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -436,6 +459,8 @@ _CHILDREN = {
     "make_parquet": _make("parquet"),
     "make_csv": _make("csv"),
     "audit": _audit,
+    "make_store": _make_store,
+    "night": lambda path, _: night.one_night(path),
 }
 
 
