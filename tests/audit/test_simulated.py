@@ -263,7 +263,7 @@ def _person(rng: Random, patient: str, told: float, moved: float, drugs: Sequenc
         days_told, refills_told = rng.random() < told, rng.random() < told
         if not days_told:
             days = UNTOLD
-        stopped = start + rng.randrange(days * (1 + refills) + 3) if not line and rng.random() < 0.2 else None
+        stopped = start + rng.randrange(days * (1 + refills) + 1) if not line and rng.random() < 0.2 else None
         records.append(
             Record(
                 id=f"{patient}-{number}",
