@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
 from enum import IntEnum
 from fractions import Fraction
-from itertools import compress
-from operator import attrgetter, is_not
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
+import orjson
+
 from safety_service import domain
+from safety_service.decisions.rows import Row, named
 from safety_service.decisions.text_free import (
     condition_codes,
     known_path,
@@ -33,203 +34,210 @@ Document = dict[str, Any]
 
 
 class Facts(NamedTuple):
-    """`swapped`: what stands for each id. `whole`: a replay sees the same as the engine did."""
+    """`row` is ready for JSON. `swapped`: what stands for each id. `whole`: a replay sees what the engine saw."""
 
-    document: Document
+    row: Row
     swapped: dict[str, str]
     whole: bool
 
-
-def _reader(record: type) -> Callable[[Any], Document]:
-    """What of a record differs from its defaults, by field."""
-    names = tuple(each.name for each in fields(record))
-    defaults = tuple(_default(each) for each in fields(record))
-    values = attrgetter(*names)
-
-    def read(held: Any) -> Document:
-        told = values(held)
-        # By identity, for speed: a value that only equals its default is kept too.
-        kept = list(map(is_not, told, defaults))
-        return dict(zip(compress(names, kept), compress(told, kept), strict=True))
-
-    return read
+    @property
+    def document(self) -> Document:
+        """The facts by name, as they are read back."""
+        return named(orjson.loads(orjson.dumps(self.row)))
 
 
-def _default(field: Any) -> Any:
-    return None if field.default is MISSING else field.default
-
-
-_prescription = _reader(Prescription)
-_record = _reader(domain.MedicationRecord)
-_patient = _reader(Patient)
-_condition = _reader(domain.Condition)
-_allergy = _reader(domain.Allergy)
-_lab = _reader(domain.LabResult)
-_care = _reader(domain.CareTried)
-_hepatic = _reader(domain.Hepatic)
-_inputs = _reader(domain.ChildPughInputs)
-_renal = _reader(domain.Renal)
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _QUANTITIES = ("dose_low", "dose_high", "quantity", "last_dose", "daily_most", "value", "upper_limit")
+_id = attrgetter("id")
+_FIRST_PLACES = [f"r{place:03}" for place in range(1000)]
 
 
 def facts_of(knowledge: Knowledge, request: CheckRequest) -> Facts:
     """The facts of a request, ready for JSON."""
-    return _Writing(knowledge, request).facts()
+    return _Writing(knowledge, request).facts(request)
 
 
 class _Writing:
-    """A request being written down."""
+    """A request being written down, in the order of `PLACES`. It is done before each answer, so it is written flat."""
 
-    __slots__ = ("ids", "knowledge", "people", "request", "whole")
+    __slots__ = ("ids", "knowledge", "people", "whole")
 
     def __init__(self, knowledge: Knowledge, request: CheckRequest) -> None:
         self.knowledge = knowledge
-        self.request = request
         self.whole = True
         patient = request.patient
         ids = {request.prescription.id}
-        ids.update([each.id for each in patient.medications.items])
-        ids.update([each.id for each in patient.allergies.items])
-        ids.update([each.id for each in patient.conditions.items])
+        ids.update(map(_id, patient.medications.items))
+        ids.update(map(_id, patient.allergies.items))
+        ids.update(map(_id, patient.conditions.items))
         ids.discard("")
-        self.ids = {each: f"r{place:03}" for place, each in enumerate(sorted(ids))}
+        places = _FIRST_PLACES if len(ids) <= len(_FIRST_PLACES) else [f"r{place:06}" for place in range(len(ids))]
+        self.ids = dict(zip(sorted(ids), places, strict=False))
         self.people: dict[str, str] = {}
 
-    def facts(self) -> Facts:
-        request = self.request
-        document: Document = {"as_of": request.as_of, "prescription": self.order(request.prescription)}
-        document["patient"] = self.patient(request.patient)
-        if request.prior_overrides:
-            document["prior_overrides"] = [
-                [each.fingerprint if _FINGERPRINT.fullmatch(each.fingerprint) else "", each.on]
-                for each in request.prior_overrides
-            ]
-        if request.not_processed:
-            document["not_processed"] = [known_path(each.path) for each in request.not_processed]
-        return Facts(document, self.ids, self.whole)
+    def facts(self, request: CheckRequest) -> Facts:
+        overrides, left = request.prior_overrides, request.not_processed
+        row = (
+            request.as_of,
+            self.order(request.prescription),
+            self.patient(request),
+            overrides
+            and [(each.fingerprint if _FINGERPRINT.fullmatch(each.fingerprint) else "", each.on) for each in overrides],
+            left and [known_path(each.path) for each in left],
+        )
+        return Facts(row, self.ids, self.whole)
 
-    def order(self, order: Prescription) -> Document:
-        kept = self._taken(_prescription(order))
-        if "dosage_text" in kept:
-            kept["dosage_text"] = known_sig(self.knowledge.sig_words, order.dosage_text)
-        if "route" in kept:
-            kept["route"] = known_route(order.route)
-        return kept
+    def order(self, order: Prescription) -> Row:
+        low, high, often, quantity = order.dose_low, order.dose_high, order.frequency, order.quantity
+        sig, route, last, most = order.dosage_text, order.route, order.last_dose, order.daily_most
+        indications, prescriber = order.indications, order.prescriber_id
+        return (
+            self.drug(order.medication),
+            self.ids.get(order.id, ""),
+            order.kind,
+            low and _quantity(low),
+            high and _quantity(high),
+            often and _frequency(often),
+            order.as_needed,
+            sig and known_sig(self.knowledge.sig_words, sig),
+            route and known_route(route),
+            order.ordered_on,
+            order.start,
+            order.end,
+            order.days_supply,
+            quantity and _quantity(quantity),
+            order.refills,
+            indications and self.conditions(indications),
+            order.status,
+            last and _quantity(last),
+            order.benefit_documented,
+            prescriber and self.person(prescriber),
+            order.last_order,
+            order.tapering,
+            most and _quantity(most),
+        )
 
-    def _taken(self, kept: Document) -> Document:
-        """What an order and a record have in common."""
-        _, whole, kept["medication"] = text_free(self.knowledge.names, kept["medication"])
-        self.whole &= whole
-        if "id" in kept:
-            kept["id"] = self.ids[kept["id"]]
-        if "frequency" in kept:
-            often = kept["frequency"]
-            kept["frequency"] = [often.times_low, often.times_high, _hours(often.period_hours)]
-        if "indications" in kept:
-            kept["indications"] = [self.condition(each) for each in kept["indications"]]
-        if "prescriber_id" in kept:
-            kept["prescriber_id"] = self.people.setdefault(kept["prescriber_id"], f"p{len(self.people)}")
-        return _quantities(kept)
+    def record(self, record: domain.MedicationRecord) -> Row:
+        low, high, often, quantity = record.dose_low, record.dose_high, record.frequency, record.quantity
+        indications, prescriber = record.indications, record.prescriber_id
+        return (
+            self.drug(record.medication),
+            self.ids.get(record.id, ""),
+            record.kind,
+            record.status,
+            record.known_on,
+            record.start,
+            record.end,
+            record.days_supply,
+            quantity and _quantity(quantity),
+            record.refills,
+            low and _quantity(low),
+            high and _quantity(high),
+            often and _frequency(often),
+            record.as_needed,
+            indications and self.conditions(indications),
+            prescriber and self.person(prescriber),
+        )
 
-    def condition(self, condition: domain.Condition) -> Document:
-        kept = _condition(condition)
-        kept.pop("text", None)
-        if "id" in kept:
-            kept["id"] = self.ids.get(kept["id"], "r")
-        if "codings" in kept:
-            codes = condition_codes(condition.codings)
-            first = condition.codings[0].code
-            if first != codes[0][1]:
-                self.ids.setdefault(first, codes[0][1])  # as evidence a condition goes by its first code
-            kept["codings"] = codes
-        return kept
+    def drug(self, medication: domain.Medication) -> orjson.Fragment:
+        _, whole, written = text_free(self.knowledge.names, medication)
+        if not whole:
+            self.whole = False
+        return written
 
-    def patient(self, patient: Patient) -> Document:
-        kept = _patient(patient)
-        if "id" in kept:
-            kept["id"] = "p"
-        if patient.born_earliest is not None and patient.born_latest is not None:
-            kept["born_earliest"] = self._first_of_month(patient.born_earliest)
-            kept["born_latest"] = self._first_of_month(patient.born_latest)
-        if "hepatic" in kept:
-            kept["hepatic"] = self.hepatic(patient.hepatic)
-        if "renal" in kept:
-            kept["renal"] = _renal(patient.renal)
-        if "conditions" in kept:
-            kept["conditions"] = _listed(patient.conditions, self.condition)
-        if "medications" in kept:
-            kept["medications"] = _listed(patient.medications, lambda each: self._taken(_record(each)))
-        if "allergies" in kept:
-            kept["allergies"] = _listed(patient.allergies, self.allergy)
-        if "care" in kept:
-            kept["care"] = _listed(patient.care, self.care)
-        return kept
+    def person(self, known_as: str) -> str:
+        return self.people.setdefault(known_as, f"p{len(self.people)}")
 
-    def _first_of_month(self, born: int) -> int:
-        """The first of the month that gives the same completed months, and so years, on the day that counts."""
-        order = self.request.prescription
-        days = (order.ordered_on, order.start, self.request.as_of)
-        on = to_date(next(each for each in days if each is not None))
-        birth = to_date(born)
-        month = 12 * birth.year + birth.month - 1 + (on.day < birth.day)
-        return to_day(birth.replace(year=month // 12, month=month % 12 + 1, day=1))
+    def conditions(self, conditions: tuple[domain.Condition, ...]) -> list[Row]:
+        rows: list[Row] = []
+        ids = self.ids
+        for each in conditions:
+            codes, sent, kept = condition_codes(each.codings)
+            if sent != kept:
+                ids.setdefault(sent, kept)  # as evidence a condition goes by its first code
+            known_as = each.id
+            # An indication need not stand among the conditions.
+            place = ids.get(known_as, "r") if known_as else ""
+            rows.append((codes, each.status, each.onset, each.recorded_on, place))
+        return rows
 
-    def allergy(self, allergy: domain.Allergy) -> Document:
-        kept = _allergy(allergy)
-        _, whole, kept["substance"] = text_free(self.knowledge.names, allergy.substance)
-        self.whole &= whole
-        if "id" in kept:
-            kept["id"] = self.ids[kept["id"]]
-        return kept
+    def patient(self, request: CheckRequest) -> Row:
+        patient = request.patient
+        earliest, latest = patient.born_earliest, patient.born_latest
+        if earliest is not None and latest is not None:
+            first = _first_of_month(request, earliest)
+            latest = first if latest == earliest else _first_of_month(request, latest)
+            earliest = first
+        renal, hepatic = patient.renal, patient.hepatic
+        conditions, medications = patient.conditions, patient.medications
+        allergies, care = patient.allergies, patient.care
+        inputs, labs = hepatic.child_pugh, hepatic.labs
+        return (
+            "p" if patient.id else "",
+            earliest,
+            latest,
+            patient.age_years,
+            patient.sex,
+            patient.pregnant,
+            patient.lactating,
+            (
+                hepatic.grade,
+                hepatic.child_pugh_class,
+                inputs and _child_pugh(inputs),
+                (labs.completeness, *map(_lab_result, labs.items)),
+            ),
+            (renal.egfr, renal.crcl, renal.dialysis),
+            (conditions.completeness, *self.conditions(conditions.items)),
+            (medications.completeness, *map(self.record, medications.items)),
+            (allergies.completeness, *map(self.allergy, allergies.items)),
+            patient.alcohol_use,
+            patient.drives_or_operates_machinery,
+            patient.falls,
+            (care.completeness, *map(self.care, care.items)),
+            patient.spasticity_needed_for_function,
+            patient.cyp2c19_reduced,
+        )
 
-    def care(self, tried: domain.CareTried) -> Document:
-        kept = _care(tried)
-        for name in ("codings", "text", "option_id"):
-            kept.pop(name, None)
-        found = self.knowledge.care.match(tried)
-        if found is not None:
-            kept["option_id"] = found
-        return kept
+    def allergy(self, allergy: domain.Allergy) -> Row:
+        return self.drug(allergy.substance), allergy.status, self.ids.get(allergy.id, "")
 
-    def hepatic(self, hepatic: domain.Hepatic) -> Document:
-        kept = _hepatic(hepatic)
-        if hepatic.child_pugh is not None:
-            inputs = _inputs(hepatic.child_pugh)
-            for name in ("bilirubin", "albumin"):
-                inputs[name] = _quantity(inputs[name])
-            kept["child_pugh"] = inputs
-        if "labs" in kept:
-            kept["labs"] = _listed(hepatic.labs, _lab_result)
-        return kept
-
-
-def _lab_result(result: domain.LabResult) -> Document:
-    kept = _quantities(_lab(result))
-    kept.pop("id", None)
-    return kept
+    def care(self, tried: domain.CareTried) -> Row:
+        return self.knowledge.care.match(tried) or "", tried.outcome, tried.on
 
 
-def _quantities(kept: Document) -> Document:
-    for name in _QUANTITIES:
-        if name in kept:
-            kept[name] = _quantity(kept[name])
-    return kept
+def _first_of_month(request: CheckRequest, born: int) -> int:
+    """The first of the month that gives the same completed months, and so years, on the day that counts."""
+    order = request.prescription
+    days = (order.ordered_on, order.start, request.as_of)
+    on = to_date(next(each for each in days if each is not None))
+    birth = to_date(born)
+    month = 12 * birth.year + birth.month - 1 + (on.day < birth.day)
+    return to_day(birth.replace(year=month // 12, month=month % 12 + 1, day=1))
 
 
-def _quantity(quantity: domain.Quantity) -> list[Any]:
-    return [quantity.value, known_unit(quantity.unit)]
+def _child_pugh(inputs: domain.ChildPughInputs) -> Row:
+    return (
+        _quantity(inputs.bilirubin),
+        _quantity(inputs.albumin),
+        inputs.inr,
+        inputs.ascites,
+        inputs.encephalopathy,
+    )
 
 
-def _hours(hours: int | Fraction) -> int | str:
-    return hours if isinstance(hours, int) else str(hours)
+def _lab_result(result: domain.LabResult) -> Row:
+    limit = result.upper_limit
+    return result.test, _quantity(result.value), limit and _quantity(limit), result.on
 
 
-def _listed(listed: Listed[T], write: Callable[[T], Document]) -> Document:
-    kept: Document = {"completeness": listed.completeness}
-    if listed.items:
-        kept["items"] = [write(each) for each in listed.items]
-    return kept
+def _quantity(quantity: domain.Quantity) -> Row:
+    unit = quantity.unit
+    return quantity.value, unit if unit[:1] != "{" else known_unit(unit)
+
+
+def _frequency(often: domain.Frequency) -> Row:
+    hours: int | Fraction = often.period_hours
+    return often.times_low, often.times_high, hours if type(hours) is int else str(hours)
 
 
 # --- and back ----------------------------------------------------------------------------------------------------

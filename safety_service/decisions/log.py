@@ -13,6 +13,7 @@ from safety_service.decisions.archive import archive
 from safety_service.decisions.ledger import BrokenLedgerError, seal_finished
 from safety_service.decisions.outcome import Outcomes
 from safety_service.decisions.records import Answered, Asked, Feedback, Pseudonyms, decision_record, feedback_record
+from safety_service.decisions.rows import PLACES
 from safety_service.decisions.segment import CannotWriteError, Writer
 from safety_service.domain import CheckRequest
 from safety_service.knowledge.knowledge import Knowledge
@@ -121,5 +122,6 @@ def open_log(
         seal_finished(folder, now_ns())
     except (OSError, BrokenLedgerError) as error:
         raise CannotKeepError(f"decisions cannot be kept: {error}") from None
-    writer = Writer(folder, now_ns=now_ns, most_bytes=most_bytes, sync=sync, sealed=seal)
+    about = {"places": PLACES}
+    writer = Writer(folder, now_ns=now_ns, most_bytes=most_bytes, sync=sync, about=about, sealed=seal)
     return DecisionLog(writer, Pseudonyms(key), folder, source, site, required, now_ns=now_ns)

@@ -7,37 +7,62 @@ notes and conflicts that quote them, and the fingerprints of alerts, which are m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import orjson
 
 from safety_service.decisions.text_free import known_path
 from safety_service.domain import (
-    Alert,
     AlertWords,
     Check,
     CheckStatus,
     Decision,
-    Missing,
-    ResolvedMedication,
-    Role,
+    FactUsed,
     RuleKind,
 )
 from safety_service.knowledge.knowledge import Knowledge, Program
 
 _KEPT = 4096  # of each; the knowledge has fewer
+_ALIKE = 8  # answers that are remembered for the same rules that fired
 _DIGEST_BYTES = 16
 
 
 class Outcome(NamedTuple):
-    """What is kept of a decision: for people to read, and `digest` over all of it."""
+    """What is kept of a decision: JSON for people to read, and `digest` over all of it.
+
+    alerts: rule, version, severity, subject, fingerprint, interruptive, overridden before
+    suppressed: rule, version, severity, subject
+    not_evaluated: rule, version, subject, facts that are missing
+    """
 
     overall: str
     severity: str
     complete: bool
-    alerts: list[list[Any]]  # rule, version, severity, subject, fingerprint, interruptive, overridden before
-    suppressed: list[list[Any]]  # rule, version, severity, subject
-    not_evaluated: list[list[Any]]  # rule, version, subject, facts that are missing
+    alerts: orjson.Fragment
+    suppressed: Sequence[tuple[Any, ...]]
+    not_evaluated: orjson.Fragment
     digest: str
+
+
+class _Told(NamedTuple):
+    """Of an alert what it shares with those of others: the hash of all that, and its row around the fingerprint."""
+
+    words: AlertWords
+    options: tuple[str, ...]
+    rule: str
+    facts: tuple[FactUsed, ...]  # without their evidence
+    hash: bytes
+    before: str
+    behind: str
+
+
+class _Checks(NamedTuple):
+    """Of answers a hash to go on from, and the rows of those that are open."""
+
+    checks: tuple[Check, ...]
+    hash: hashlib.blake2b
+    open: orjson.Fragment
 
 
 class Outcomes:
@@ -46,121 +71,136 @@ class Outcomes:
     def __init__(self, knowledge: Knowledge) -> None:
         self.knowledge = knowledge
         # By identity is safe: the knowledge keeps these very checks as long as it is kept itself.
-        self._ready = {id(each): _told(each) for each in _ready_checks(knowledge)}
-        self._words: dict[int, tuple[AlertWords, bytes]] = {}
-        self._options: dict[int, tuple[tuple[str, ...], str]] = {}
+        self._ready = {id(each): hash_of_check(each) for each in _ready_checks(knowledge)}
+        self._alerts: dict[tuple[int, ...], _Told] = {}
+        self._checks: dict[tuple[str, ...], list[_Checks]] = {}
 
     def of(self, decision: Decision, swapped: Mapping[str, str]) -> Outcome:
         """The outcome; `swapped` says what stands for each id of the request."""
-        hashes = list(map(self._ready.get, map(id, decision.checks)))
-        open_checks = []
-        for at, ready in enumerate(hashes):
-            if ready is None:
-                each = decision.checks[at]
-                hashes[at] = _told(each)
-                if each.status in _OPEN:
-                    open_checks.append(
-                        [each.rule_id, each.rule_version, each.subject, [need.fact for need in each.missing]]
-                    )
-        # `_name_` and `_value_` of an enum are plain attributes; `name` and `value` take six times as long.
+        standing_for = swapped.get
+        remembered = self._alerts.get
+        rules: list[str] = []
+        rows: list[str] = []
+        hashes: list[bytes] = []
+        own: list[object] = []  # what is of this patient and order alone
+        for words, fingerprint, facts, missing, implicated, options, step, interruptive, overridden in decision.alerts:
+            told = remembered((id(words), id(options), step, interruptive, overridden is None))
+            if told is None or told[0] is not words or told[1] is not options:
+                told = self._remember(words, options, step, interruptive, overridden is not None)
+            _, _, rule, bare, hashed, before, behind = told
+            rules.append(rule)
+            rows.append(f"{before}{fingerprint}{behind}")
+            hashes.append(hashed)
+            if facts is not bare:
+                evidence = [[standing_for(one, one) for one in each.evidence] for each in facts]
+                if any(evidence):
+                    own.append(evidence)
+            if missing:
+                own.append([(each.fact, each.path) for each in missing])
+            for role, reference, _ in implicated:
+                own += (role, standing_for(reference, reference))
+            own.append(None)
+        checks = self._of_checks(decision.checks, tuple(rules))
+        suppressed = decision.suppressed
+        if suppressed:
+            hashes += map(hash_of_check, suppressed)
+        hashes.append(orjson.dumps((*_said(decision, swapped), own), default=str))
+        whole = checks.hash.copy()
+        whole.update(b"".join(hashes))
+        # `_name_` of an enum is a plain attribute; `name` takes six times as long.
         return Outcome(
             decision.overall._name_,
             decision.highest_severity._name_,
             decision.complete,
-            [
-                [
-                    words.rule_id,
-                    words.rule_version,
-                    words.severity._name_,
-                    words.subject,
-                    fingerprint,
-                    interruptive,
-                    overridden is not None,
-                ]
-                for words, fingerprint, _, _, _, _, _, interruptive, overridden in decision.alerts
-            ],
-            [[each.rule_id, each.rule_version, each.severity._name_, each.subject] for each in decision.suppressed],
-            open_checks,
-            self._digest(decision, swapped, hashes),  # type: ignore[arg-type]
+            orjson.Fragment(f"[{','.join(rows)}]"),
+            [_suppressed(each) for each in suppressed] if suppressed else (),
+            checks.open,
+            whole.hexdigest(),
         )
 
-    def _digest(self, decision: Decision, swapped: Mapping[str, str], hashes: list[bytes]) -> str:
-        """Over all that can be compared, as hexadecimal digits; `hashes` are those of the checks, and are added to."""
-        order = decision.normalized_order
-        pathway = decision.care_pathway
-        numbers = (
-            decision.overall._value_,
-            decision.highest_severity._value_,
-            decision.complete,
-            decision.as_of,
-            *order[:11],
-            order.new_start._value_,
-            pathway.current_step,
-        )
-        said = [str(numbers), pathway.phase, pathway.note, decision.policy_id, *decision.care_option_ids]
-        said += [known_path(each.path) for each in decision.not_processed]
-        for resolved in decision.resolved_medications:
-            said += _resolved(resolved, swapped)
-        for alert in decision.alerts:
-            hashes.append(self._of_words(alert.words))
-            _own(alert, swapped, said)
-            said.append(self._of_options(alert.care_option_ids))
-        hashes += [_told(each) for each in decision.suppressed]
-        hashes.append("\0".join(said).encode())
-        return hashlib.blake2b(b"".join(hashes), digest_size=_DIGEST_BYTES).hexdigest()
+    def _remember(
+        self, words: AlertWords, options: tuple[str, ...], step: int, interruptive: bool, overridden: bool
+    ) -> _Told:
+        if len(self._alerts) >= _KEPT:
+            self._alerts.clear()
+        row = orjson.dumps([words.rule_id, words.rule_version, words.severity._name_, words.subject, ""]).decode()
+        whole = hashed((comparable(words), options, step, interruptive, overridden))
+        behind = f'",{str(interruptive).lower()},{str(overridden).lower()}]'
+        key = (id(words), id(options), step, interruptive, not overridden)
+        told = self._alerts[key] = _Told(words, options, words.rule_id, words.facts, whole, row[:-2], behind)
+        return told
 
-    def _of_options(self, options: tuple[str, ...]) -> str:
-        kept = self._options.get(id(options))
-        if kept is None or kept[0] is not options:
-            if len(self._options) >= _KEPT:
-                self._options.clear()
-            kept = self._options[id(options)] = (options, " ".join(options))
-        return kept[1]
-
-    def _of_words(self, words: AlertWords) -> bytes:
-        kept = self._words.get(id(words))
-        if kept is None or kept[0] is not words:
-            if len(self._words) >= _KEPT:
-                self._words.clear()
-            kept = self._words[id(words)] = (words, _hashed(_comparable(words)))
-        return kept[1]
+    def _of_checks(self, checks: tuple[Check, ...], rules: tuple[str, ...]) -> _Checks:
+        """Found again by the rules that fired; the same answers are mostly the very same, which is quick to see."""
+        held = self._checks.get(rules, [])
+        for each in held:
+            if each.checks == checks:
+                return each
+        hashes = []
+        rows = []
+        for one in checks:
+            hashes.append(self._ready.get(id(one)) or hash_of_check(one))
+            if one.status in _OPEN:
+                rows.append([one.rule_id, one.rule_version, one.subject, [need.fact for need in one.missing]])
+        whole = hashlib.blake2b(b"".join(hashes), digest_size=_DIGEST_BYTES)
+        made = _Checks(checks, whole, orjson.Fragment(orjson.dumps(rows)))
+        if len(self._checks) >= _KEPT:
+            self._checks.clear()
+        # A list of its own, put in the place of the old one: another thread may be reading that.
+        self._checks[rules] = [made, *held[: _ALIKE - 1]]
+        return made
 
 
-_SHOWN = {(a, b): f"alert {a:d}{b:d}" for a in (False, True) for b in (False, True)}
+def _suppressed(check: Check) -> tuple[str, int, str, str]:
+    return check.rule_id, check.rule_version, check.severity._name_, check.subject
+
+
+def _said(decision: Decision, swapped: Mapping[str, str]) -> tuple[object, ...]:
+    """What is said of the order as a whole, and can be compared."""
+    order = decision.normalized_order
+    left = decision.not_processed
+    phase, step, _, note = decision.care_pathway
+    return (
+        decision.overall,
+        decision.highest_severity,
+        decision.complete,
+        decision.as_of,
+        order[:11],
+        order.new_start,
+        phase,
+        step,
+        note,
+        decision.policy_id,
+        decision.care_option_ids,
+        left and [known_path(each.path) for each in left],
+        [
+            (
+                swapped.get(reference, reference),
+                by,
+                on,
+                list(map(tuple, ingredients)),
+                form,
+                lines,
+                conflict != "",
+            )
+            for reference, _, by, on, ingredients, form, lines, conflict in decision.resolved_medications
+        ],
+    )
+
+
 _NUMBERS = [str(each) for each in range(16)]
-_ROLES = {each.value: f"role {each.value}" for each in Role}
 _OPEN = (CheckStatus.NOT_EVALUATED, CheckStatus.ERROR)
 
 
-def _comparable(words: AlertWords) -> AlertWords:
+def comparable(words: AlertWords) -> AlertWords:
     """The words of an alert; those about a product may quote how the client called it."""
     if words.kind is RuleKind.PRODUCT:
         return words._replace(title="", message="", action="", computation="", patient_text="", suggestions=())
     return words
 
 
-def _own(alert: Alert, swapped: Mapping[str, str], said: list[str]) -> None:
-    """What is of this patient and order alone; the facts without their evidence are part of the words."""
-    words, _, facts, missing, implicated, _, step, interruptive, overridden = alert
-    get = swapped.get
-    said.append(_SHOWN[interruptive, overridden is not None])
-    said.append(str(step))
-    if facts is not words.facts:
-        said += [get(one, one) for each in facts for one in each.evidence]
-    if missing:
-        said.append(str(_needs(missing)))
-    for role, reference, _ in implicated:
-        said.append(_ROLES[role._value_])
-        said.append(get(reference, reference))
-
-
-def _resolved(each: ResolvedMedication, swapped: Mapping[str, str]) -> list[str]:
-    matched = f"{each.matched_by._value_} {each.conflict != ''} {[*map(tuple, each.ingredients)]}"
-    reference = each.reference
-    return [swapped.get(reference, reference), matched, each.matched_on, each.form, *each.lines]
-
-
-def _told(check: Check) -> bytes:
+def hash_of_check(check: Check) -> bytes:
+    """Over an answer, without why a fact is missing: that may quote the client."""
     rule_id, version, subject, status, reason, missing, severity = check
     said = [rule_id, str(version), subject, _NUMBERS[status._value_], reason, _NUMBERS[severity._value_]]
     for need in missing:
@@ -168,11 +208,8 @@ def _told(check: Check) -> bytes:
     return hashlib.blake2b("\0".join(said).encode(), digest_size=_DIGEST_BYTES).digest()
 
 
-def _needs(missing: tuple[Missing, ...]) -> list[tuple[str, str]]:
-    return [(each.fact, each.path) for each in missing]
-
-
-def _hashed(value: object) -> bytes:
+def hashed(value: object) -> bytes:
+    """Over what a value of named tuples and plain values prints."""
     return hashlib.blake2b(repr(value).encode(), digest_size=_DIGEST_BYTES).digest()
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from safety_service import __version__
+from safety_service.decisions import version_1
 from safety_service.decisions.archive import NotArchivedError, archived_knowledge
 from safety_service.decisions.facts import request_of
 from safety_service.decisions.outcome import Outcome, Outcomes
@@ -42,10 +45,17 @@ def replay_today(record: Mapping[str, Any], knowledge: Knowledge) -> Replay:
 
 
 def _compared(record: Mapping[str, Any], knowledge: Knowledge, note: str) -> Replay:
-    outcomes = Outcomes(knowledge)
     decision = decided_again(knowledge, record)
-    outcome = outcomes.of(decision, {})
-    return Replay(outcome.digest == record["outcome"], _differences(record, outcome), note)
+    outcome = _told(Outcomes(knowledge).of(decision, {}))
+    if record["v"] == 1:
+        outcome["digest"] = version_1.outcome_digest(decision)
+    return Replay(outcome["digest"] == record["outcome"], _differences(record, outcome), note)
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    """As a record would have it."""
+    told: dict[str, Any] = orjson.loads(orjson.dumps(outcome._asdict()))
+    return told
 
 
 def decided_again(knowledge: Knowledge, record: Mapping[str, Any]) -> Decision:
@@ -85,16 +95,16 @@ def _overriding(request: CheckRequest, swapped: Mapping[str, str]) -> CheckReque
     return replace(request, prior_overrides=tuple(overrides))
 
 
-def _differences(record: Mapping[str, Any], outcome: Outcome) -> tuple[str, ...]:
+def _differences(record: Mapping[str, Any], outcome: Mapping[str, Any]) -> tuple[str, ...]:
     found = []
     for name in ("overall", "severity", "complete"):
-        before, after = record[name], getattr(outcome, name)
+        before, after = record[name], outcome[name]
         if before != after:
             found.append(f"{name}: {before}, now {after}")
-    found += _listed("alert", record["alerts"], outcome.alerts, (2, 5, 6))
-    found += _listed("kept back", record["suppressed"], outcome.suppressed, (2,))
-    found += _listed("not evaluated", record["not_evaluated"], outcome.not_evaluated, (3,))
-    if not found and record["outcome"] != outcome.digest:
+    found += _listed("alert", record["alerts"], outcome["alerts"], (2, 5, 6))
+    found += _listed("kept back", record["suppressed"], outcome["suppressed"], (2,))
+    found += _listed("not evaluated", record["not_evaluated"], outcome["not_evaluated"], (3,))
+    if not found and record["outcome"] != outcome["digest"]:
         found.append("the same alerts and open checks; another number, word, source or suggestion in them")
     return tuple(found)
 

@@ -7,7 +7,7 @@ whose write was cut off; that torn tail was never answered for, and is told apar
     segment = magic, frame*        frame = length of payload (4 bytes, big-endian), hash (32 bytes), payload
     hash of a frame = SHA-256(hash of the frame before, payload); before the first: SHA-256(name of the segment)
 
-The first payload of a segment says who writes it; the last one of a segment that was closed says so.
+The first payload of a segment says who writes it and how; the last one of a segment that was closed says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import os
 import secrets
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,17 +141,20 @@ class Writer:
         now_ns: Callable[[], int],
         most_bytes: int = 64 * 1024 * 1024,
         sync: bool = False,
+        about: Mapping[str, object] | None = None,
         sealed: Callable[[Path], None] = lambda _: None,
     ) -> None:
-        """`sealed` is told of each segment that is finished."""
+        """`about` is told at the beginning of each segment; `sealed` is told of each that is finished."""
         self._folder = folder
         self._now_ns = now_ns
         self._most_bytes = most_bytes
         self._sync = sync
+        self._about = about or {}
         self._sealed = sealed
         self._lock = threading.Lock()
         self._file = -1
         self._path = folder
+        self._name = ""
         self._day = 0
         self._size = 0
         self._hash = b""
@@ -170,7 +173,7 @@ class Writer:
                 self._write(payload)
             except OSError as error:
                 raise CannotWriteError(error.strerror or type(error).__name__) from None
-            return self._path.name
+            return self._name
 
     def close(self) -> None:
         """End the segment; another record begins a new one. What cannot be written is left out."""
@@ -190,7 +193,7 @@ class Writer:
         file = os.open(unnamed, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            opening: dict[str, object] = {"kind": "begin", "at": now_ns, "pid": os.getpid()}
+            opening: dict[str, object] = {"kind": "begin", "at": now_ns, "pid": os.getpid(), **self._about}
             if self._before is not None:
                 opening["after"] = self._before
             payload = orjson.dumps(opening)
@@ -207,7 +210,7 @@ class Writer:
             unnamed.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             raise
-        self._file, self._path, self._day = file, path, now_ns // _NS_PER_DAY
+        self._file, self._path, self._name, self._day = file, path, name, now_ns // _NS_PER_DAY
         self._size, self._hash = len(written), hashed
 
     def _write(self, payload: bytes) -> None:

@@ -11,6 +11,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+import orjson
+
 from safety_service.domain import Coding, Medication
 from safety_service.engine.history import recognised
 from safety_service.engine.route import route_not_oral
@@ -48,11 +50,11 @@ def known_path(path: str) -> str:
 
 
 class TextFree(NamedTuple):
-    """`document` is the medication ready for JSON, not to be changed. `whole`: the engine sees the same drug in it."""
+    """`written` is the medication as JSON. `whole`: the engine sees the same drug in it."""
 
     medication: Medication
     whole: bool
-    document: dict[str, Any]
+    written: orjson.Fragment
 
 
 @lru_cache(maxsize=8192)
@@ -65,7 +67,7 @@ def text_free(names: DrugNames, medication: Medication) -> TextFree:
         document["codings"] = [[each.system, each.code, each.display] for each in bare.codings]
     if bare.text:
         document["text"] = bare.text
-    return TextFree(bare, whole, document)
+    return TextFree(bare, whole, orjson.Fragment(orjson.dumps(document)))
 
 
 def _seen(resolution: Resolution) -> tuple[object, ...]:
@@ -112,13 +114,14 @@ def _is_number(word: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def condition_codes(codings: tuple[Coding, ...]) -> list[list[str]]:
-    """System and code of each coding of a condition, not to be changed, without what it is called.
+def condition_codes(codings: tuple[Coding, ...]) -> tuple[orjson.Fragment, str, str]:
+    """System and code of each coding of a condition, as JSON, without what it is called.
 
-    What is not a code of a system that is read here is made up.
+    What is not a code of a system that is read here is made up. Beside it the first code, as sent and as kept.
     """
     kept = [_condition_code(each) for each in codings]
-    return [[each.system, each.code] for each in kept]
+    written = orjson.Fragment(orjson.dumps([[each.system, each.code] for each in kept]))
+    return written, codings[0].code if codings else "", kept[0].code if kept else ""
 
 
 def _condition_code(coding: Coding) -> Coding:
