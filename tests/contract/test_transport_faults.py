@@ -130,7 +130,8 @@ def test_a_frame_larger_than_agreed_ends_the_connection(
 def test_a_message_that_announces_more_than_the_limit_is_refused(
     knowledge: Knowledge, request_sent: CheckPrescriptionRequest
 ) -> None:
-    with running(knowledge) as server, Wire(server.address) as wire:
+    """At once: one that may be as large is waited for."""
+    with running(knowledge, read_seconds=300) as server, Wire(server.address) as wire:
         wire.send(wire.call(1) + message(b"x", 1, announced=2**31))
 
         assert wire.read(HEADERS, stream=1) is not None
