@@ -321,7 +321,8 @@ def audit(
         typer.Option("--map", exists=True, dir_okay=False, help="YAML that tells which column is which."),
     ] = None,
     memory: Annotated[
-        str, typer.Option(help="Most memory for the records held at once, such as 500MB or 2GB.")
+        str,
+        typer.Option(help="Most memory for the records held at once, such as 500MB or 2GB; on Spark in each task."),
     ] = "2GB",
     workers: Annotated[int, typer.Option(min=1, help="Processes that check at the same time.")] = 1,
     engine: Annotated[str, typer.Option(help="Where it runs: local, or spark (extra `spark`, Java 17).")] = "local",

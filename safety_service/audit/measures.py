@@ -6,6 +6,8 @@ A roll-up is the sum of its parts, never a mean of ratios. A practice without a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import and_, or_
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -123,6 +125,14 @@ class _Coded(NamedTuple):
         start, end = np.searchsorted(self.codes["rule_id"], [at, at + 1])
         return slice(int(start), int(end))
 
+    def where(self, wanted: Sequence[tuple[str | None, str | None]]) -> _Coded:
+        """Those of these pairs of a rule and a level, of which None is any."""
+        rules, levels = (self.values[name].to_pylist() for name in ("rule_id", "level"))
+        pairs = ((a, b) for a in rules for b in levels)
+        chosen = [any(rule in (None, a) and level in (None, b) for rule, level in wanted) for a, b in pairs]
+        mask = np.array(chosen, dtype=np.bool_)[self.codes["rule_id"] * len(levels) + self.codes["level"]]
+        return _Coded(self.values, {name: each[mask] for name, each in self.codes.items()}, self.records[mask])
+
     def table(self) -> pa.Table:
         """The same as `COUNTS`."""
         columns = [self.values[name].take(pa.array(self.codes[name])) for name in _KEYS]
@@ -130,6 +140,7 @@ class _Coded(NamedTuple):
 
 
 _KEYS = COUNTS.names[:-1]
+_WORDS = [field.name for field in COUNTS if field.type == pa.string()]
 
 
 def added_up(tables: Iterable[pa.Table]) -> pa.Table:
@@ -138,7 +149,7 @@ def added_up(tables: Iterable[pa.Table]) -> pa.Table:
 
 
 def _added_up(tables: Iterable[pa.Table]) -> _Coded:
-    table = pa.concat_tables([COUNTS.empty_table(), *tables])
+    table = pa.concat_tables(list(tables) or [COUNTS.empty_table()])
     values: dict[str, pa.Array] = {}
     key = np.zeros(table.num_rows, dtype=np.int64)
     for name in _KEYS:
@@ -159,41 +170,54 @@ def _added_up(tables: Iterable[pa.Table]) -> _Coded:
 
 def _codes(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
     """The place of each value among the values in order."""
-    encoded = column.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.chunk(0) if encoded.num_chunks else pa.array([], column.type).dictionary_encode()
+    whole = column.combine_chunks()
+    if isinstance(whole, pa.ChunkedArray):
+        whole = whole.chunk(0) if whole.num_chunks else pa.array([], column.type)
+    encoded = whole if isinstance(whole, pa.DictionaryArray) else whole.dictionary_encode()
     order = pc.sort_indices(encoded.dictionary)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order.to_numpy()] = np.arange(len(order))
     return rank[encoded.indices.to_numpy()], encoded.dictionary.take(order)
 
 
-class Stored(NamedTuple):
-    """Counts in files, which add up, those below 0 too. `most`: so many are held in memory at once."""
+class Stored:
+    """Counts in files, which add up, those below 0 too. `most`: so many are held in memory at once.
 
-    paths: Sequence[Path]
-    most: int = MOST_ROWS
+    `rows`: how many there are before they are added up. `fits`: all of them are held at once.
+    """
 
-    def rows(self) -> int:
-        """How many counts there are, before they are added up."""
-        return sum(pq.read_metadata(path).num_rows for path in self.paths)
+    def __init__(self, paths: Sequence[Path], most: int = MOST_ROWS) -> None:
+        self.paths = paths
+        self.rows = sum(int(pq.read_metadata(path).num_rows) for path in paths)
+        self.fits = self.rows <= most
+        self._most = most
+        self._all: _Coded | None = None
 
-    def where(self, condition: pc.Expression) -> pa.Table:
-        """The counts for which a condition holds, added up."""
-        return self._where(condition).table()
-
-    def _where(self, condition: pc.Expression | None) -> _Coded:
-        return _added_up(pq.read_table(path, schema=COUNTS, filters=condition) for path in self.paths)
+    def where(self, wanted: Sequence[tuple[str | None, str | None]]) -> pa.Table:
+        """The counts of these pairs of a rule and a level, of which None is any, added up."""
+        if self.fits:
+            return self._held().where(wanted).table()
+        pairs = [(("rule_id", rule), ("level", level)) for rule, level in wanted]
+        each = [[pc.field(name) == value for name, value in pair if value is not None] for pair in pairs]
+        return self._read(reduce(or_, [reduce(and_, both) for both in each])).table()
 
     def of_rules(self, rules: Sequence[str]) -> Iterator[tuple[Sequence[str], _Coded]]:
         """The counts of the rules in the order given, some rules at a time as far as they fit."""
-        several = max(1, len(rules) * self.most // max(self.rows(), 1))
-        if several >= len(rules):
-            yield rules, self._where(None)
+        if self.fits:
+            yield rules, self._held()
             return
+        several = max(1, len(rules) * self._most // self.rows)
         for first in range(0, len(rules), several):
             some = rules[first : first + several]
-            yield some, self._where(pc.field("rule_id").isin(some))
+            yield some, self._read(pc.field("rule_id").isin(some))
+
+    def _held(self) -> _Coded:
+        if self._all is None:
+            self._all = _added_up(pq.ParquetFile(path, read_dictionary=_WORDS).read() for path in self.paths)
+        return self._all
+
+    def _read(self, condition: pc.Expression) -> _Coded:
+        return _added_up(pq.read_table(path, schema=COUNTS, filters=condition) for path in self.paths)
 
 
 def write_counts(path: Path, counts: pa.Table) -> None:
@@ -262,7 +286,7 @@ def _grid(counted: Iterable[_Coded]) -> _Grid:
 
 
 def measures(
-    stored: Stored, versions: Mapping[str, int], keep: Callable[[pa.Table], None] = lambda _: None
+    stored: Stored, versions: Mapping[str, int], keep: Callable[[pa.Table], None] | None = None
 ) -> Iterator[pa.Table]:
     """Every rule by unit and month of the record; months from the first to the last that any record has.
 
@@ -270,15 +294,10 @@ def measures(
     prescriber and a drug have one where there is an answer: that there is none means 0. `keep` is given the sums.
     """
     rules = [ANY_ALERT, *versions]
-    parts: Iterable[tuple[Sequence[str], _Coded]] = stored.of_rules(rules)
-    if stored.rows() <= stored.most:
-        parts = list(parts)
-        grid = _grid(counts for _, counts in parts)
-    else:
-        grid = _grid(counts for _, counts in parts)
-        parts = stored.of_rules(rules)
-    for some, counts in parts:
-        keep(counts.table())
+    grid = _grid(counts for _, counts in stored.of_rules(rules))
+    for some, counts in stored.of_rules(rules):
+        if keep is not None:
+            keep(counts.table())
         cells = grid.cells(counts)
         for rule in some:
             yield _of_rule(rule, versions.get(rule, 0), counts, cells, grid)
@@ -288,7 +307,8 @@ def _of_rule(rule: str, version: int, counts: _Coded, cells: Ints, grid: _Grid) 
     width = max(len(grid.months), 1)
     of_rule = counts.of_rule(rule)
     cells = cells[of_rule]
-    rows = np.unique(np.concatenate([grid.dense, cells]))
+    rows = np.sort(np.concatenate([grid.dense, cells]))
+    rows = rows[np.diff(rows, prepend=-1) != 0]
     at = np.searchsorted(rows, cells)
     answers = counts.values["answer"].to_pylist()
     found: dict[str, Ints] = {}

@@ -51,14 +51,12 @@ def report_page(audited: Audited, knowledge: Knowledge, profile: Profile, prescr
 
 def report_counts(stored: Stored) -> pa.Table:
     """Those of the counts that the page is made of: not each rule's by practice, but those compared."""
-    shown = (pc.field("rule_id") == ANY_ALERT) | (pc.field("level") == "all")
-    counts = stored.where(shown)
+    counts = stored.where([(ANY_ALERT, None), (None, "all")])
     groups = _Groups(counts)
     compared = sorted({rule for kind in groups.kinds for rule in _most_fired(groups, kind)[:COMPARED]})
     if not compared:
         return counts
-    practices = pc.field("rule_id").isin(compared) & (pc.field("level") == "practice")
-    return pa.concat_tables([counts, stored.where(practices)])
+    return pa.concat_tables([counts, stored.where([(rule, "practice") for rule in compared])])
 
 
 def _most_fired(groups: _Groups, kind: str) -> list[str]:

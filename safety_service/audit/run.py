@@ -394,7 +394,7 @@ def _put_together(
         files.write_tables(out / "statuses.parquet", STATUSES, parts("statuses.parquet"))
     versions = {rule.id: rule.version for rule in knowledge.rules}
     stored = _stored_counts(options, job, results)
-    stored = _write_measures(out / "measures.parquet", stored, versions, job)
+    _write_measures(out / "measures.parquet", stored, versions, job)
     reasons: Counter[str] = Counter()
     rejected = files.write_tables(
         out / "rejected.parquet", REJECTED, _rejected(kept, job, list(parts("rejected.parquet")), reasons)
@@ -457,24 +457,21 @@ def _stored_counts(options: Options, job: Job, results: Sequence[Mapping[str, An
     return Stored(paths, max(MOST_ROWS, options.memory // _OF_A_COUNT))
 
 
-def _write_measures(path: Path, stored: Stored, versions: Mapping[str, int], job: Job) -> Stored:
-    """Writes the measures; the counts behind them, summed up and kept so where that saves much of the time."""
+def _write_measures(path: Path, stored: Stored, versions: Mapping[str, int], job: Job) -> None:
+    """Writes the measures, and keeps the sums behind them where that saves much of the next run's time."""
     kept = _totals(job.work)
     had = pq.read_metadata(kept[1]).num_rows if kept is not None and kept[1] in stored.paths else 0
-    if 4 * (stored.rows() - had) <= had:
+    if 4 * (stored.rows - had) <= had:
         files.write_tables(path, MEASURES, measures(stored, versions))
-        return stored
+        return
     total = job.work / f"total-{job.generation:05d}.parquet"
     with TableFile(total, COUNTS) as sums:
         files.write_tables(path, MEASURES, measures(stored, versions, sums.add))
-    if kept is not None and kept[1] != total:
-        kept[1].unlink()
-    return stored._replace(paths=[total])
 
 
 def _totals(work: Path) -> tuple[int, Path] | None:
     """The last sums of counts that were kept, and the generation up to which they count."""
-    found = sorted(work.glob("total-*.parquet"))
+    found = sorted(work.glob(_TOTALS))
     return (int(found[-1].stem.removeprefix("total-")), found[-1]) if found else None
 
 
@@ -515,13 +512,16 @@ def _rejected(
 
 
 def _drop_replaced(kept: Mapping[str, Any], job: Job) -> None:
-    """Removes results that later ones stand for; what they revised stays."""
+    """Removes results that later ones stand for; what they revised and how they changed the counts stays."""
+    for path in sorted(job.work.glob(_TOTALS))[:-1]:
+        path.unlink()
     for bucket, last in enumerate(_last_results(kept, job)):
         for generation in range(last):
             for name in ("counts.json", *(f"{part}.parquet" for part in _REPLACED)):
                 result_file(job.work, generation, bucket, name).unlink(missing_ok=True)
 
 
+_TOTALS = "total-*.parquet"
 _REPLACED = ("alerts", "statuses", "days", "rejected")
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -48,29 +49,41 @@ def digests(out: Path) -> dict[str, str]:
     return dict(json.loads((out / "manifest.json").read_text())["outputs"])
 
 
+def kills_of(
+    number: int, start: Callable[[], subprocess.Popen[bytes]], lasted: float, rng: Random, again: Callable[[], object]
+) -> Iterator[None]:
+    """Runs killed at random moments, each going on where the one before was; `again` undoes one that ended."""
+    killed = ended = 0
+    while killed < number:
+        child = start()
+        try:
+            code = child.wait(timeout=rng.uniform(0.2, 0.95) * lasted)
+        except subprocess.TimeoutExpired:
+            os.kill(child.pid, signal.SIGKILL)
+            code = child.wait()  # 0: it ended just then
+        if code == -signal.SIGKILL:
+            killed += 1
+            yield
+        else:
+            assert code == 0
+            ended += 1
+            assert ended < 10 * number
+            again()
+
+
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.long)])
 def test_killed_at_any_moment_it_comes_to_the_same(records: Path, tmp_path: Path, kills: int, seed: int) -> None:
     began = time.monotonic()
     assert started(records, tmp_path / "whole").wait(timeout=100) == 0
     lasted = time.monotonic() - began
     out = tmp_path / "out"
-    rng = Random(seed)
-    killed = 0
-    for _ in range(kills):
-        child = started(records, out)
-        try:
-            child.wait(timeout=rng.uniform(0.2, 0.95) * lasted)
-        except subprocess.TimeoutExpired:
-            os.kill(child.pid, signal.SIGKILL)
-            killed += 1
-            assert child.wait() == -signal.SIGKILL
+    for _ in kills_of(kills, lambda: started(records, out), lasted, Random(seed), lambda: shutil.rmtree(out)):
         left = [each.name for each in out.glob("*") if each.is_file() and not each.name.startswith(".")]
         for name in left:  # what stands under its final name is whole
             if name.endswith(".parquet"):
                 pq.read_table(out / name)
         if "manifest.json" in left:
             assert set(RESULTS) <= set(left)
-    assert killed
     assert started(records, out).wait(timeout=100) == 0
     assert digests(out) == digests(tmp_path / "whole")
     assert not list(out.rglob(".*.partial"))
@@ -92,21 +105,19 @@ def test_killed_in_a_new_month_it_comes_to_the_same(records: Path, tmp_path: Pat
     (both / "medications.csv").write_bytes(b"".join(lines[::2]))
     (both / "more-medications.csv").write_bytes(b"".join([lines[0], *lines[1::2]]))
     assert started(first, tmp_path / "out").wait(timeout=100) == 0
-    shutil.copytree(tmp_path / "out", tmp_path / "undisturbed")
+    before, out = tmp_path / "before", tmp_path / "out"
+    for copy in (before, tmp_path / "undisturbed"):
+        shutil.copytree(out, copy)
     began = time.monotonic()
     assert started(both, tmp_path / "undisturbed").wait(timeout=100) == 0
     lasted = time.monotonic() - began
-    rng = Random(seed)
-    killed = 0
-    for _ in range(kills):
-        child = started(both, tmp_path / "out")
-        try:
-            child.wait(timeout=rng.uniform(0.3, 0.95) * lasted)
-        except subprocess.TimeoutExpired:
-            os.kill(child.pid, signal.SIGKILL)
-            killed += 1
-            assert child.wait() == -signal.SIGKILL
-    assert killed
+
+    def as_before() -> None:
+        shutil.rmtree(out)
+        shutil.copytree(before, out)
+
+    for _ in kills_of(kills, lambda: started(both, out), lasted, Random(seed), as_before):
+        pass
     assert started(both, tmp_path / "out").wait(timeout=100) == 0
     assert digests(tmp_path / "out") == digests(tmp_path / "undisturbed")
     assert started(both, tmp_path / "whole").wait(timeout=100) == 0
