@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +15,7 @@ from safety_service.audit.charts import Series, bars, columns, lines
 from safety_service.audit.disclosure import Counts, Profile, Shown, adding_up, alone
 from safety_service.audit.measures import ANY_ALERT, Stored
 from safety_service.audit.tables import REASONS
-from safety_service.domain import to_date
+from safety_service.domain import Severity, to_date
 from safety_service.knowledge.knowledge import Knowledge
 
 LAW = ("header", "blank", "rejected", "duplicate", "not_relevant", "audited")
@@ -41,22 +41,37 @@ class Audited:
 def report_page(audited: Audited, knowledge: Knowledge, profile: Profile, prescribers: bool = False) -> str:
     """The whole page. `prescribers`: with a table of them, which names persons and is no part of it otherwise."""
     groups = _Groups(audited.counts)
-    parts = [_head(audited.manifest), _read(audited.manifest, profile)]
+    parts = [_head(groups, audited, knowledge, profile)]
     parts += [_kind(kind, groups, audited, knowledge, profile, prescribers) for kind in groups.kinds]
-    if not groups.kinds:
-        parts.append("<p>No record of a muscle relaxant was checked.</p>")
-    parts.append(_method(audited.manifest, knowledge, profile))
+    parts += [_read(audited.manifest, profile), _method(audited.manifest, knowledge, profile)]
     return _page("\n".join(parts))
 
 
-def report_counts(stored: Stored) -> pa.Table:
+def report_counts(stored: Stored, knowledge: Knowledge) -> pa.Table:
     """Those of the counts that the page is made of: not each rule's by practice, but those compared."""
     counts = stored.where([(ANY_ALERT, None), (None, "all")])
     groups = _Groups(counts)
-    compared = sorted({rule for kind in groups.kinds for rule in _most_fired(groups, kind)[:COMPARED]})
+    compared = sorted({rule for kind in groups.kinds for rule in _compared(groups, kind, knowledge)})
     if not compared:
         return counts
     return pa.concat_tables([counts, stored.where([(rule, "practice") for rule in compared])])
+
+
+def _compared(groups: _Groups, kind: str, knowledge: Knowledge) -> list[str]:
+    """The rules that practices are compared by: of those that fired most, the first that are more than information."""
+    highest = _severities(knowledge)
+    rules = [rule for rule in _most_fired(groups, kind) if highest.get(rule, Severity.HIGH) >= Severity.MODERATE]
+    return rules[:COMPARED]
+
+
+def _severities(knowledge: Knowledge) -> dict[str, Severity]:
+    """The highest severity that each rule has on any drug."""
+    programs = [program for line in knowledge.lines.values() for program in (line.program, line.pair_program)]
+    found: dict[str, Severity] = {}
+    for live in (live for program in (*programs, knowledge.any_order) for live in program.rules):
+        of_clauses = [clause.severity for clause in live.clauses]
+        found[live.rule.id] = max([*of_clauses, found.get(live.rule.id, Severity.UNSPECIFIED)])
+    return found
 
 
 def _most_fired(groups: _Groups, kind: str) -> list[str]:
@@ -100,11 +115,26 @@ _FIELD = {"fired": "fired", "passed": "passed", "not_evaluable": "open"}
 # --- parts of the page -------------------------------------------------------------------------------------------
 
 
-def _head(manifest: Mapping[str, Any]) -> str:
+def _head(groups: _Groups, audited: Audited, knowledge: Knowledge, profile: Profile) -> str:
+    totals = {kind: groups.total(ANY_ALERT, kind) for kind in groups.kinds}
+    said = [_rate_text(_whole(each, alone(each, profile), profile), profile, kind) for kind, each in totals.items()]
+    told = (_beyond_text(what, kind, audited.days, knowledge, profile) for kind in groups.kinds for what in _DAYS)
+    said += [text for text in told if text]
+    law = audited.manifest["conservation"]
+    lines_read = adding_up({name: Counts(law[name]) for name in LAW}, profile)
+    physical = alone(Counts(law["physical"]), profile).fired
+    balance = "every line is accounted for" if law["balances"] else "the account does not balance"
+    said.append(
+        f"<strong>{_count(lines_read['audited'].fired, profile)}</strong> of {_count(physical, profile)} lines of the "
+        f"files were used, {_count(lines_read['rejected'].fired, profile)} rejected; {balance}."
+    )
+    none = "" if groups.kinds else "<p>No record of a muscle relaxant was checked.</p>"
     return (
         "<header><h1>Audit of muscle relaxant prescribing</h1>"
+        f"{none}<ul class=short>{''.join(f'<li>{each}</li>' for each in said)}</ul>"
         "<p>Each record was checked by the rules of the medication safety service, with what was known on its day. "
-        "The rules have not been reviewed clinically: the figures support a professional's judgement.</p></header>"
+        "The rules have not been reviewed clinically: the figures support a professional's judgement. "
+        f"Small numbers: {escape(profile.says)}; <em>{escape(profile.mark)}</em> stands for a hidden one.</p></header>"
     )
 
 
@@ -145,36 +175,79 @@ def _kind(
     kind: str, groups: _Groups, audited: Audited, knowledge: Knowledge, profile: Profile, prescribers: bool
 ) -> str:
     name = _KIND.get(kind, kind)
-    total = alone(groups.total(ANY_ALERT, kind), profile)
+    counts = groups.total(ANY_ALERT, kind)
+    total = alone(counts, profile)
     parts = [
-        f"<p>{_rate_text(total, profile, name)}</p>",
+        f"<p>{_rate_text(_whole(counts, total, profile), profile, kind)}</p>",
         _by_month(kind, groups, profile, total),
-        _deciles(ANY_ALERT, "any alert", kind, groups, profile),
+        _deciles(ANY_ALERT, "any alert of MODERATE or above", kind, groups, profile),
     ]
     asks = {rule.id: rule.asks for rule in knowledge.rules}
     rules = {rule: groups.total(rule, kind) for rule in groups.rules}
-    top = _most_fired(groups, kind)
-    parts += [_deciles(rule, rule, kind, groups, profile) for rule in top[:COMPARED]]
+    parts += [_deciles(rule, rule, kind, groups, profile) for rule in _compared(groups, kind, knowledge)]
     parts.append(_durations(kind, audited.days, knowledge, profile))
-    rows = {rule: alone(rules[rule], profile) for rule in top[:MOST_ROWS]}
-    parts.append(_top("Rules that fired most", "Rule", rows, profile, asks))
+    rows = {rule: alone(rules[rule], profile) for rule in _most_fired(groups, kind)[:MOST_ROWS]}
+    highest = {rule: severity.name.lower() for rule, severity in _severities(knowledge).items()}
+    words = [f"{rule} ({highest.get(rule, '-')})" for rule in rows]
+    told = {rule: (highest.get(rule, ""), asks.get(rule, "")) for rule in rows}
+    parts.append(_top("Rules that fired most", rows, words, profile, _rules_table(rows, told, profile)))
     drugs = _first_and_rest(groups.by(ANY_ALERT, kind, "drug", 0), MOST_ROWS)
     shown = adding_up(drugs, profile, total.known is None)
-    parts.append(_top(f"Drugs, by {name} with an alert of MODERATE or above", "Drug", shown, profile))
+    title = f"Drugs, by {name} with an alert of MODERATE or above"
+    parts.append(_top(title, shown, list(shown), profile, _whole_table("Drug", drugs, shown, profile)))
     parts.append(_options(kind, groups, profile))
     practices = _first_and_rest(groups.by(ANY_ALERT, kind, "practice", 0), MOST_PRACTICES)
-    parts.append(_units("Practices", "Practice", practices, profile, total))
+    if prescribers and profile.rounding == 1:
+        # who works where is no secret: exact numbers of a practice less those of its others would tell a hidden one
+        parts.append("<p>Practices are not listed beside prescribers under a profile that does not round.</p>")
+    else:
+        parts.append(_units("Practices", "Practice", practices, profile, total))
     if prescribers:
         parts.append(_units("Prescribers", "Prescriber", groups.by(ANY_ALERT, kind, "prescriber", 0), profile, total))
     return _section(name.capitalize(), "".join(parts))
 
 
-def _rate_text(total: Shown, profile: Profile, name: str) -> str:
-    ratio = _percent(total.ratio)
+class Whole(NamedTuple):
+    """Records with an alert of MODERATE or above, all, and those with none on which not every rule was decided."""
+
+    fired: int | None
+    records: int | None
+    open: int | None
+
+    @property
+    def ratio(self) -> float | None:
+        """An alert stands whatever else could not be checked: of all records."""
+        return self.fired / self.records if self.fired is not None and self.records else None
+
+
+def _whole(counts: Counts, shown: Shown, profile: Profile) -> Whole:
+    """All records are rounded by themselves, or are what is shown of them added up."""
+    if profile.rounding > 1:
+        return Whole(shown.fired, alone(Counts(sum(counts)), profile).fired, shown.open)
+    return Whole(shown.fired, None if shown.known is None else shown.known + (shown.open or 0), shown.open)
+
+
+def _rate_text(total: Whole, profile: Profile, kind: str) -> str:
     return (
-        f"<strong>{ratio}</strong> of {name} of a muscle relaxant had an alert of MODERATE or above: "
-        f"{_count(total.fired, profile)} of {_count(total.known, profile)} that could be decided; "
-        f"{_count(total.open, profile)} more had no alert but could not be decided in full."
+        f"<strong>{_percent(total.ratio)}</strong> of {_KIND.get(kind, kind)} of a muscle relaxant had an alert of "
+        f"MODERATE or above: {_count(total.fired, profile)} of {_count(total.records, profile)}. "
+        f"{_count(total.open, profile)} had none, but not every rule could be decided on them."
+    )
+
+
+def _beyond_text(what: str, kind: str, days: pa.Table, knowledge: Knowledge, profile: Profile) -> str:
+    """How many courses or episodes go beyond the limit, of those whose days are known; "" where that would tell."""
+    limit = knowledge.policy_numbers["policy.duration.guideline_days"]
+    shown = adding_up(_binned(what, kind, days, limit), profile)
+    numbers = [shown[label].fired for label in shown if label != _UNKNOWN_DAYS]
+    beyond = numbers[_edges(limit).index(limit) + 1 :]
+    over, whole = sum(each or 0 for each in beyond), sum(each or 0 for each in numbers)
+    hidden = profile.rounding == 1 and None in numbers
+    if hidden or not whole or profile.small(over) or profile.small(whole - over):
+        return ""
+    return (
+        f"<strong>{_percent(over / whole)}</strong> of {_DAYS[what]} of {_KIND.get(kind, kind)} are longer than "
+        f"{limit} days: {over:,} of {whole:,} whose days are known."
     )
 
 
@@ -186,9 +259,9 @@ def _by_month(kind: str, groups: _Groups, profile: Profile, total: Shown) -> str
         "Alert rate by month",
         "Part of records with an alert of MODERATE or above, month by month; the numbers stand in the table.",
         list(shown),
-        [Series("rate", [each.ratio for each in shown.values()], "line-main")],
+        [Series("", [_whole(named[month], each, profile).ratio for month, each in shown.items()], "line-main")],
     )
-    return _figure("Alert rate by month", chart, _counts_table("Month", shown, profile))
+    return _figure("Alert rate by month", chart, _whole_table("Month", named, shown, profile))
 
 
 def _deciles(rule: str, named: str, kind: str, groups: _Groups, profile: Profile) -> str:
@@ -196,11 +269,12 @@ def _deciles(rule: str, named: str, kind: str, groups: _Groups, profile: Profile
     by_month: dict[int, list[float]] = defaultdict(list)
     for (_, month), each in groups.cells(rule, kind, "practice").items():
         by_month[month]
-        if each.known >= max(FEWEST_RECORDS, profile.most + 1):
-            by_month[month].append(each.fired / each.known)
-    months = sorted(by_month)
+        of = each.known + each.open if rule == ANY_ALERT else each.known
+        if of >= max(FEWEST_RECORDS, profile.most + 1):
+            by_month[month].append(each.fired / of)
     title = f"Practices compared, {named}: deciles of the rate"
-    enough = {m: sorted(by_month[m]) for m in months if len(by_month[m]) >= FEWEST_PRACTICES}
+    enough = {m: sorted(rates) for m, rates in by_month.items() if len(rates) >= FEWEST_PRACTICES}
+    months = [m for m in sorted(by_month) if min(enough, default=m) <= m <= max(enough, default=m)]
     if not enough:
         return _figure(
             title,
@@ -210,7 +284,8 @@ def _deciles(rule: str, named: str, kind: str, groups: _Groups, profile: Profile
         )
     points = [10 * i for i in range(1, 10)]
     table = {p: [_percentile(enough[m], p) if m in enough else None for m in months] for p in points}
-    series = [Series(f"{p} %", table[p], "line-median" if p == 50 else "line-decile") for p in points]
+    names = {10: "10 %", 50: "median", 90: "90 %"}
+    series = [Series(names.get(p, ""), table[p], "line-median" if p == 50 else "line-decile") for p in points]
     chart = lines(
         title,
         "Nine lines, the 10th to the 90th percentile of practices in each month; the thick one is the median.",
@@ -236,43 +311,63 @@ def _percentile(ordered: Sequence[float], percent: int) -> float:
 
 def _durations(kind: str, days: pa.Table, knowledge: Knowledge, profile: Profile) -> str:
     limit = knowledge.policy_numbers["policy.duration.guideline_days"]
-    edges = sorted({*_BINS, limit})
-    labels = [f"{low + 1}–{high}" for low, high in zip([0, *edges], edges, strict=False)]
-    labels += [f"> {edges[-1]}", "not known"]
     parts = []
-    for what, title in (("course_days", "Days of the course ordered"), ("episode_days", "Days of the whole episode")):
-        counted = dict.fromkeys(labels, Counts())
-        for row in days.filter(pc.equal(days.column("record_kind"), kind)).to_pylist():
-            if row["what"] == what:
-                at = next((i for i, edge in enumerate(edges) if row["days"] <= edge), len(edges))
-                label = labels[-1] if row["days"] < 0 else labels[at]
-                counted[label] += Counts(row["records"])
+    beyond = _edges(limit).index(limit) + 1
+    for what, named in _DAYS.items():
+        title = f"Days of {named}"
+        counted = _binned(what, kind, days, limit)
+        labels = list(counted)
         shown = adding_up(counted, profile)
         chart = columns(
             title,
             f"Records by days, with a line after {limit} days; the numbers stand in the table.",
             labels,
             [shown[label].fired for label in labels],
+            [*("bar" if i < beyond else "bar-no" for i in range(len(labels) - 1)), "bar-open"],
             profile.mark,
-            (edges.index(limit) + 1, f"{limit} days"),
+            (beyond, f"{limit} days"),
         )
         rows = [(label, _count(shown[label].fired, profile)) for label in labels]
-        parts.append(_figure(title, chart, _table(title, ("Days", "Records"), rows)))
+        text = _beyond_text(what, kind, days, knowledge, profile)
+        parts.append(
+            _figure(title, f"<p>{text}</p>{chart}" if text else chart, _table(title, ("Days", "Records"), rows))
+        )
     return "".join(parts)
 
 
-def _top(
-    title: str, label: str, shown: Mapping[str, Shown], profile: Profile, asks: Mapping[str, str] | None = None
-) -> str:
-    rows = [(name, [(each.fired, "bar")]) for name, each in shown.items()]
+_DAYS = {"course_days": "courses", "episode_days": "episodes"}
+_UNKNOWN_DAYS = "not known"
+
+
+def _edges(limit: int) -> list[int]:
+    return sorted({*_BINS, limit})
+
+
+def _binned(what: str, kind: str, days: pa.Table, limit: int) -> dict[str, Counts]:
+    edges = _edges(limit)
+    labels = [f"{low + 1}–{high}" for low, high in zip([0, *edges], edges, strict=False)]
+    labels += [f"> {edges[-1]}", _UNKNOWN_DAYS]
+    counted = dict.fromkeys(labels, Counts())
+    for row in days.filter(pc.equal(days.column("record_kind"), kind)).to_pylist():
+        if row["what"] == what:
+            at = next((i for i, edge in enumerate(edges) if row["days"] <= edge), len(edges))
+            counted[_UNKNOWN_DAYS if row["days"] < 0 else labels[at]] += Counts(row["records"])
+    return counted
+
+
+def _top(title: str, shown: Mapping[str, Shown], words: Sequence[str], profile: Profile, table: str) -> str:
+    """Bars of how many fired; `words` stand beside them."""
+    rows = [(word, [(each.fired, "bar")]) for word, each in zip(words, shown.values(), strict=True)]
     chart = bars(title, "A bar for each, as long as its number; the numbers stand in the table.", rows, profile.mark)
-    return _figure(title, chart if rows else "", _counts_table(label, shown, profile, asks))
+    return _figure(title, chart if rows else "", table)
 
 
 def _options(kind: str, groups: _Groups, profile: Profile) -> str:
     total = groups.total(_FIRST_LINE, kind)
     shown = alone(total, profile)
-    passed = None if shown.known is None or shown.fired is None else shown.known - shown.fired
+    passed = None
+    if shown.known is not None and shown.fired is not None:
+        passed = alone(Counts(total.passed), profile).fired  # a difference of two rounded numbers could be a small one
     title = "Non-drug options first: documented or not"
     parts = [(passed, "bar-yes"), (shown.fired, "bar-no"), (shown.open, "bar-open")]
     said = ("documented", "not documented", "not known")
@@ -283,8 +378,9 @@ def _options(kind: str, groups: _Groups, profile: Profile) -> str:
 
 
 def _units(title: str, label: str, counts: Mapping[str, Counts], profile: Profile, total: Shown) -> str:
-    shown = adding_up({name or "not named": each for name, each in counts.items()}, profile, total.known is None)
-    return f"<h3>{escape(title)}</h3>" + _counts_table(label, shown, profile)
+    named = {name or "not named": each for name, each in counts.items()}
+    shown = adding_up(named, profile, total.known is None)
+    return f"<h3>{escape(title)}</h3>" + _whole_table(label, named, shown, profile)
 
 
 def _first_and_rest(counts: Mapping[str, Counts], most: int) -> dict[str, Counts]:
@@ -311,8 +407,9 @@ def _method(manifest: Mapping[str, Any], knowledge: Knowledge, profile: Profile)
     return _section(
         "Method and sources",
         "<p>Each order and dispensing was checked by itself, by the same rules as the service answers online, with the "
-        "records that were known on its day and none after. The denominator of a rate is the records on which the rule "
-        "could be decided; those on which it could not stand beside it. Roll-ups are sums of records.</p>"
+        "records that were known on its day and none after. The rate of a rule is of the records on which it could be "
+        "decided; those on which it could not stand beside it. The rate of any alert is of all records, since an alert "
+        "stands whatever else could not be decided. Roll-ups are sums of records.</p>"
         f"<p>Small numbers, profile <em>{escape(profile.name)}</em>: {escape(profile.says)}. Rates are worked out "
         "from the numbers shown. Percentiles of practices are to the nearest per cent, from months with at least "
         f"{FEWEST_PRACTICES} practices.</p>"
@@ -337,14 +434,30 @@ def _percent(ratio: float | None) -> str:
     return "–" if ratio is None else f"{100 * ratio:.0f} %"
 
 
-def _counts_table(
-    label: str, shown: Mapping[str, Shown], profile: Profile, asks: Mapping[str, str] | None = None
-) -> str:
-    head = [label, *(["It asks"] if asks else []), "With alert", "Decided", "Rate", "Not evaluable"]
+def _rules_table(shown: Mapping[str, Shown], told: Mapping[str, tuple[str, str]], profile: Profile) -> str:
+    head = ["Rule", "Highest severity", "It asks", "Fired", "Decided", "Rate", "Not evaluable"]
+    rows = [
+        (
+            rule,
+            *told[rule],
+            _count(each.fired, profile),
+            _count(each.known, profile),
+            _percent(each.ratio),
+            _count(each.open, profile),
+        )
+        for rule, each in shown.items()
+    ]
+    return _table("By rule", head, rows)
+
+
+def _whole_table(label: str, counts: Mapping[str, Counts], shown: Mapping[str, Shown], profile: Profile) -> str:
+    """Records with an alert of MODERATE or above, of all."""
+    head = [label, "With alert", "Records", "Rate", "No alert, not all decided"]
     rows = []
     for name, each in shown.items():
-        numbers = (_count(each.fired, profile), _count(each.known, profile), _percent(each.ratio))
-        rows.append((name, *([asks.get(name, "")] if asks else []), *numbers, _count(each.open, profile)))
+        whole = _whole(counts[name], each, profile)
+        numbers = (_count(whole.fired, profile), _count(whole.records, profile), _percent(whole.ratio))
+        rows.append((name, *numbers, _count(whole.open, profile)))
     return _table(f"By {label.lower()}", head, rows)
 
 
@@ -354,7 +467,9 @@ def _section(title: str, body: str) -> str:
 
 def _figure(title: str, chart: str, table: str) -> str:
     folded = f"<details><summary>The numbers as a table</summary>{table}</details>" if chart else table
-    return f"<figure><figcaption>{escape(title)}</figcaption>{chart}{folded}</figure>"
+    label = escape(title, quote=True)
+    drawn = f'<div class="wide" tabindex="0" role="region" aria-label="{label}">{chart}</div>' if chart else ""
+    return f"<figure><figcaption>{escape(title)}</figcaption>{drawn}{folded}</figure>"
 
 
 def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -379,7 +494,8 @@ _STYLE = """
 :root { color: #1b1b1b; background: #fff; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 60rem; margin: 0 auto; padding: 1rem; }
 h2 { border-top: 2px solid #1f4e79; padding-top: .6rem; margin-top: 2.4rem; color: #1f4e79; }
-figure { margin: 1.6rem 0; break-inside: avoid; } figcaption { font-weight: 600; margin-bottom: .3rem; }
+.short li { margin: .3rem 0; }
+figure { margin: 1.6rem 0; } figcaption { font-weight: 600; margin-bottom: .3rem; }
 .chart { width: 100%; height: auto; font-size: 12px; fill: #1b1b1b; }
 .grid { stroke: #d0d0d0; } .axis { stroke: #1b1b1b; }
 .line-main { fill: none; stroke: #1f4e79; stroke-width: 2.5; }
@@ -392,10 +508,12 @@ caption { text-align: left; font-weight: 600; } th, td { border-bottom: 1px soli
 th { text-align: left; vertical-align: top; } td { overflow-wrap: anywhere; } .number { text-align: right; }
 thead th { border-bottom: 2px solid #1f4e79; } summary { cursor: pointer; color: #1f4e79; text-decoration: underline; }
 :focus-visible { outline: 3px solid #a33b00; outline-offset: 2px; }
+@media (max-width: 44rem) { .chart { min-width: 40rem; } }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; } .wide { overflow: visible; } summary { display: none; }
   details::details-content { content-visibility: visible; display: block; block-size: auto; }
-  tr, figure svg { break-inside: avoid; } thead { display: table-header-group; }
+  tr, figure svg { break-inside: avoid; } h2, h3, figcaption, caption, figure svg { break-after: avoid; }
+  thead { display: table-header-group; }
 }
 """
 

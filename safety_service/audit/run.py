@@ -431,7 +431,7 @@ def _put_together(
         raise DoesNotBalanceError(law_text(law))
     days = pa.concat_tables([DAYS.empty_table(), *parts("days.parquet")])
     page = report_page(
-        Audited(report_counts(stored), days, manifest),
+        Audited(report_counts(stored, knowledge), days, manifest),
         knowledge,
         PROFILES[options.disclosure],
         prescribers=options.prescribers,

@@ -144,3 +144,10 @@ def test_rounded_numbers_leave_a_small_one_open(rows: dict[str, Counts]) -> None
                 low -= 7 if said is None else said + 2
                 high -= 0 if said is None else said - 2
             assert min(high, 7) - max(low, 0) >= 1
+
+
+@given(st.sampled_from(list(PROFILES.values())), TABLE)
+def test_what_is_published_can_be_put_through_the_profile_again(profile: Profile, rows: dict[str, Counts]) -> None:
+    for each in adding_up(rows, profile).values():
+        for number in each:
+            assert number is None or alone(Counts(number), profile).fired == number

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import zlib
+from collections import Counter
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 from random import Random
@@ -16,12 +18,13 @@ import pyarrow as pa
 import pytest
 
 from safety_service.audit.check import DAYS
-from safety_service.audit.disclosure import PROFILES
-from safety_service.audit.measures import COUNTS
+from safety_service.audit.disclosure import PROFILES, Profile
+from safety_service.audit.measures import ANSWERS, COUNTS
 from safety_service.audit.report_page import Audited, report_page
-from safety_service.domain import to_day
+from safety_service.domain import to_date, to_day
 from safety_service.knowledge.knowledge import Knowledge
 from tests.audit.records import run, table, write_rows
+from tests.audit.test_disclosure import solved
 
 MANIFEST: dict[str, Any] = {
     "service_version": "v0.1", "kernel_digest": "k", "knowledge_version": "1", "knowledge_digest": "d",
@@ -37,8 +40,6 @@ RULES = ("", "duration.course", "sedation.opioid", "pathway.first-line")
 
 
 def made(practices: int = 24) -> Audited:
-    from datetime import date
-
     rng = Random(4)
     rows = []
     for month in (to_day(date(2024, m, 1)) for m in range(1, 13)):
@@ -127,6 +128,98 @@ def test_no_small_number_stands_in_a_table(profile: str, knowledge: Knowledge) -
     assert not [each for each in numbers if PROFILES[profile].small(each)]
     drawn = [int(each.replace(",", "")) for each in re.findall(r'text-anchor="(?:start|middle)">([\d,]+)</text>', text)]
     assert not [each for each in drawn if PROFILES[profile].small(each)]
+
+
+def tables_of(text: str) -> dict[str, list[list[str]]]:
+    """The cells of each table of the page by its caption, the later ones of a name with a number."""
+    found: dict[str, list[list[str]]] = {}
+    for caption, body in re.findall(r"<caption>(.*?)</caption>.*?<tbody>(.*?)</tbody>", text, re.DOTALL):
+        rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in body.split("</tr>") if row]
+        name = next(each for each in (caption, *(f"{caption} {i}" for i in range(2, 99))) if each not in found)
+        found[name] = rows
+    return found
+
+
+def small_audit(rng: Random) -> Audited:
+    """Few records by practice, prescriber, drug and month."""
+    months = [to_day(date(2024, m, 1)) for m in (1, 2, 3)]
+    rows, days = Counter[Any](), Counter[Any]()
+    often = rng.random()
+    for _ in range(rng.choice((40, 120, 400))):
+        practice, month = rng.choice("AABCD"), rng.choice([*months, months[0]])
+        prescriber, drug = f"Dr {practice}{rng.choice('112')}", rng.choice(("tizanidine", "tizanidine", "baclofen"))
+        for rule in ("", "duration.course", "pathway.first-line"):
+            answer = rng.choices(ANSWERS, (often, 0.4, 0.2))[0]
+            for level, unit in (("all", ""), ("practice", practice), ("prescriber", prescriber), ("drug", drug)):
+                rows[rule, "order", level, unit, month, answer] += 1
+        for what in ("course_days", "episode_days"):
+            days[what, "order", drug, rng.choice((-1, 7, 14, 21, 21, 28, 60))] += 1
+    counts = as_table([(*key, number) for key, number in rows.items()], COUNTS)
+    return Audited(counts, as_table([(*key, number) for key, number in days.items()], DAYS), MANIFEST)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("prescribers", [False, True])
+def test_nothing_small_follows_from_all_tables_of_a_page_together(
+    profile: str, prescribers: bool, knowledge: Knowledge, seed: int
+) -> None:
+    """All of one page: what is written, and for exact numbers what the sums over rows and practices settle."""
+    hidden = 0
+    for number in range(40):
+        audited = small_audit(Random(f"{seed} {number}"))
+        text = report_page(audited, knowledge, PROFILES[profile], prescribers=prescribers)
+        numbers = [each for each in re.findall(r"<td class=number>([^<]+)</td>", text) if "%" not in each]
+        numbers += re.findall(r'text-anchor="(?:start|middle)">([^<%]+)</text>', text)
+        written = [int(each.replace(",", "")) for each in numbers if re.fullmatch(r"[\d,]+", each)]
+        written += [int(each.replace(",", "")) for each in re.findall(r": ([\d,]+) of [\d,]+ whose", text)]
+        assert not [each for each in written if PROFILES[profile].small(each)], number
+        hidden += sum(not re.fullmatch(r"[\d,]+", each) for each in numbers)
+        if PROFILES[profile].rounding == 1:
+            small = settled(audited, text, PROFILES[profile])
+            assert not small, (number, small)
+    assert hidden > 100
+
+
+LEVELS = {"By month": "all", "By drug": "drug", "By practice": "practice", "By prescriber": "prescriber"}
+Equation = tuple[dict[str, int], int]
+
+
+def settled(audited: Audited, text: str, profile: Profile) -> dict[str, int]:
+    """The small numbers of records with any alert that follow from the page; a prescriber's practice is known."""
+    tables = {caption: rows for caption, rows in tables_of(text).items() if caption in LEVELS}
+    truth: dict[str, int] = Counter()
+    for caption in tables:
+        columns = (audited.counts.column(name).to_pylist() for name in COUNTS.names)
+        for rule, _, level, unit, month, answer, number in zip(*columns, strict=True):
+            if not rule and level == LEVELS[caption]:
+                truth[f"{caption}/{unit or to_date(month).strftime('%Y-%m')}/{answer}"] += number
+
+    def added(of: str, *answers: str) -> dict[str, int]:
+        return {name: 1 for name in truth if name.startswith(of) and name.rpartition("/")[2] in answers}
+
+    equations: list[Equation] = []
+
+    def told(of: str, fired: str, records: str, left: str) -> None:
+        for answers, said in ((ANSWERS[:1], fired), (ANSWERS, records), (("not_evaluable",), left)):
+            if said != "hidden":
+                equations.append((added(of, *answers), int(said.replace(",", ""))))
+
+    for caption, rows in tables.items():
+        for name, fired, records, _, left in rows:
+            told(f"{caption}/{name}/", fired, records, left)
+    total = re.search(r"or above: ([\w,]+) of ([\w,]+)\. ([\w,]+) had none", text)
+    assert total is not None
+    for caption in tables:
+        told(f"{caption}/", *total.groups())
+        for answer in ANSWERS:
+            opposite = dict.fromkeys(added(f"{caption}/", answer), -1)
+            equations.append(({**added("By month/", answer), **opposite}, 0) if caption != "By month" else ({}, 0))
+            for practice in "ABCD" if {"By practice", "By prescriber"} <= tables.keys() else "":
+                of_prescribers = dict.fromkeys(added(f"By prescriber/Dr {practice}", answer), -1)
+                equations.append(({**added(f"By practice/{practice}/", answer), **of_prescribers}, 0))
+    found = solved(equations, sorted(truth))
+    assert all(value == truth[name] for name, value in found.items())
+    return {name: truth[name] for name in found if profile.small(truth[name])}
 
 
 def test_few_practices_are_not_compared(knowledge: Knowledge) -> None:
