@@ -14,12 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Any, Protocol, TextIO
 
 import orjson
 import structlog
-from structlog.typing import EventDict, WrappedLogger
 
 from safety_service.server.handlers import Fault, Tally
 
@@ -70,7 +70,8 @@ class _Lines:
                 lines.append(self._waiting.get())
             more = None not in lines
             if self._left_out:
-                lines.append(_json(None, "", {"event": "lines_left_out", "level": "warning", "count": self._left_out}))
+                left_out = {"event": "lines_left_out", "level": "warning", "count": self._left_out}
+                lines.append(orjson.dumps(left_out).decode())
                 self._left_out = 0
             with contextlib.suppress(OSError, ValueError):
                 for each in _together([f"{line}\n" for line in lines if line is not None]):
@@ -97,23 +98,48 @@ def _together(lines: list[str]) -> Iterator[str]:
 def open_log(level: str, style: str, stream: TextIO | None = None, **always: Any) -> Log:
     """A log on `stream` (standard output by default), as JSON lines or for people; `always` is told in every line."""
     to = sys.stdout if stream is None else stream
-    renderer = _json if style == "json" else structlog.dev.ConsoleRenderer(colors=to.isatty())
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    least = _LEVELS[level]
+    if style == "json":
+        return _JsonLog(_Lines(to), least, always)
     log: Log = structlog.wrap_logger(
         _Lines(to),
         processors=[
             structlog.processors.add_log_level,
-            stamp,
-            renderer,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=to.isatty()),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         cache_logger_on_first_use=True,
     ).bind(**always)
     return log
 
 
-def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
-    return orjson.dumps(event).decode()
+class _JsonLog:
+    """Lines for machines. One is written for each call, so it is made without a chain of processors."""
+
+    def __init__(self, lines: _Lines, least: int, always: dict[str, Any]) -> None:
+        self._logger = lines
+        self._least = least
+        self._always = always
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.tell(logging.INFO, "info", event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.tell(logging.WARNING, "warning", event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        self.tell(logging.ERROR, "error", event, fields)
+
+    def tell(self, level: int, name: str, event: str, fields: dict[str, Any]) -> None:
+        """Write a line; `fields` is added to."""
+        if level < self._least:
+            return
+        line = self._always | fields if self._always else fields
+        line["event"] = event
+        line["level"] = name
+        line["timestamp"] = datetime.now(UTC)
+        self._logger.msg(orjson.dumps(line, option=orjson.OPT_UTC_Z).decode())
 
 
 def log_call(
@@ -127,20 +153,23 @@ def log_call(
     knowledge_digest: str,
 ) -> None:
     """The line of one call."""
-    log.info(
-        "call",
-        method=method,
-        code=code,
-        caller=tally.caller,
-        duration_us=duration_us,
-        bytes_in=bytes_in,
-        bytes_out=bytes_out,
-        answers=tally.answers,
-        errors=tally.errors,
-        alerts=tally.alerts,
-        overall=tally.overall if tally.answers == 1 else "",
-        knowledge=knowledge_digest[:12],
-    )
+    fields = {
+        "method": method,
+        "code": code,
+        "caller": tally.caller,
+        "duration_us": duration_us,
+        "bytes_in": bytes_in,
+        "bytes_out": bytes_out,
+        "answers": tally.answers,
+        "errors": tally.errors,
+        "alerts": tally.alerts,
+        "overall": tally.overall if tally.answers == 1 else "",
+        "knowledge": knowledge_digest[:12],
+    }
+    if type(log) is _JsonLog:
+        log.tell(logging.INFO, "info", "call", fields)
+    else:
+        log.info("call", **fields)
 
 
 def log_fault(log: Log, fault: Fault) -> None:
