@@ -19,12 +19,12 @@ def test_compiled_it_answers_the_same_in_every_number(rows: int, gap: int, seed:
 
 
 @pytest.mark.parametrize("rows", [40_000, pytest.param(2_500_000, marks=pytest.mark.long)])
-@pytest.mark.parametrize("gap", [0, 7, 30])
-def test_sql_written_apart_comes_to_the_same(rows: int, gap: int, seed: int) -> None:
+@pytest.mark.parametrize(("gap", "threads"), [(0, 2), (7, 2), (30, 2), (7, 1)])
+def test_sql_written_apart_comes_to_the_same(rows: int, gap: int, threads: int, seed: int) -> None:
     table = made(rows, seed + gap)
     out = answers(table, gap, compiled())
     relaxants = np.flatnonzero(table["chain"] >= 0)
-    said = refereed(table, gap)
+    said = refereed(table, gap, threads)
     mine = out[relaxants]
     for name, column in (
         ("episode_days", fold.EPISODE_LOW),
@@ -43,8 +43,8 @@ def test_sql_written_apart_comes_to_the_same(rows: int, gap: int, seed: int) -> 
     assert (said["episode_days"] <= 21).any()
 
 
-def refereed(table: dict[str, Ints], gap: int) -> dict[str, Ints]:
+def refereed(table: dict[str, Ints], gap: int, threads: int) -> dict[str, Ints]:
     columns = {**table, "record": np.arange(len(table["patient"]))}
-    connection = connected(pa.table(columns))
+    connection = connected(pa.table(columns), threads)
     rows = facts(connection, gap).order("record").fetchnumpy()
     return {name: np.asarray(column).astype(np.int64) for name, column in rows.items()}
