@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from fractions import Fraction
-from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -48,7 +47,6 @@ class Facts(NamedTuple):
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")
 _QUANTITIES = ("dose_low", "dose_high", "quantity", "last_dose", "daily_most", "value", "upper_limit")
-_id = attrgetter("id")
 _FIRST_PLACES = [f"r{place:03}" for place in range(1000)]
 
 
@@ -57,22 +55,37 @@ def facts_of(knowledge: Knowledge, request: CheckRequest) -> Facts:
     return _Writing(knowledge, request).facts(request)
 
 
+def _places(request: CheckRequest) -> dict[str, str]:
+    """What stands for each id."""
+    patient = request.patient
+    ids = [request.prescription.id]
+    for medication in patient.medications.items:
+        ids.append(medication.id)
+    for allergy in patient.allergies.items:
+        ids.append(allergy.id)
+    for condition in patient.conditions.items:
+        ids.append(condition.id)
+    ids.sort()
+    places = _FIRST_PLACES if len(ids) <= len(_FIRST_PLACES) else [f"r{place:06}" for place in range(len(ids))]
+    found: dict[str, str] = {}
+    for each in ids:
+        if each and each not in found:
+            found[each] = places[len(found)]
+    return found
+
+
 class _Writing:
-    """A request being written down, in the order of `PLACES`. It is done before each answer, so it is written flat."""
+    """A request being written down, in the order of `PLACES`.
+
+    It is done before each answer, so it is written flat: plain loops are quicker here than what gathers and maps.
+    """
 
     __slots__ = ("ids", "knowledge", "people", "whole")
 
     def __init__(self, knowledge: Knowledge, request: CheckRequest) -> None:
         self.knowledge = knowledge
         self.whole = True
-        patient = request.patient
-        ids = {request.prescription.id}
-        ids.update(map(_id, patient.medications.items))
-        ids.update(map(_id, patient.allergies.items))
-        ids.update(map(_id, patient.conditions.items))
-        ids.discard("")
-        places = _FIRST_PLACES if len(ids) <= len(_FIRST_PLACES) else [f"r{place:06}" for place in range(len(ids))]
-        self.ids = dict(zip(sorted(ids), places, strict=False))
+        self.ids = _places(request)
         self.people: dict[str, str] = {}
 
     def facts(self, request: CheckRequest) -> Facts:
@@ -148,8 +161,8 @@ class _Writing:
     def person(self, known_as: str) -> str:
         return self.people.setdefault(known_as, f"p{len(self.people)}")
 
-    def conditions(self, conditions: tuple[domain.Condition, ...]) -> list[Row]:
-        rows: list[Row] = []
+    def conditions(self, conditions: tuple[domain.Condition, ...], *before: Completeness) -> list[Any]:
+        rows: list[Any] = [*before]
         ids = self.ids
         for each in conditions:
             codes, sent, kept = condition_codes(each.codings)
@@ -172,6 +185,18 @@ class _Writing:
         conditions, medications = patient.conditions, patient.medications
         allergies, care = patient.allergies, patient.care
         inputs, labs = hepatic.child_pugh, hepatic.labs
+        results: list[Any] = [labs.completeness]
+        for result in labs.items:
+            results.append(_lab_result(result))
+        records: list[Any] = [medications.completeness]
+        for record in medications.items:
+            records.append(self.record(record))
+        known_allergies: list[Any] = [allergies.completeness]
+        for allergy in allergies.items:
+            known_allergies.append(self.allergy(allergy))
+        tried: list[Any] = [care.completeness]
+        for option in care.items:
+            tried.append(self.care(option))
         return (
             "p" if patient.id else "",
             earliest,
@@ -180,20 +205,15 @@ class _Writing:
             patient.sex,
             patient.pregnant,
             patient.lactating,
-            (
-                hepatic.grade,
-                hepatic.child_pugh_class,
-                inputs and _child_pugh(inputs),
-                (labs.completeness, *map(_lab_result, labs.items)),
-            ),
+            (hepatic.grade, hepatic.child_pugh_class, inputs and _child_pugh(inputs), results),
             (renal.egfr, renal.crcl, renal.dialysis),
-            (conditions.completeness, *self.conditions(conditions.items)),
-            (medications.completeness, *map(self.record, medications.items)),
-            (allergies.completeness, *map(self.allergy, allergies.items)),
+            self.conditions(conditions.items, conditions.completeness),
+            records,
+            known_allergies,
             patient.alcohol_use,
             patient.drives_or_operates_machinery,
             patient.falls,
-            (care.completeness, *map(self.care, care.items)),
+            tried,
             patient.spasticity_needed_for_function,
             patient.cyp2c19_reduced,
         )

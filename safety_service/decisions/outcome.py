@@ -160,6 +160,12 @@ def _said(decision: Decision, swapped: Mapping[str, str]) -> tuple[object, ...]:
     order = decision.normalized_order
     left = decision.not_processed
     phase, step, _, note = decision.care_pathway
+    drugs = []
+    for reference, _, by, on, ingredients, form, lines, conflict in decision.resolved_medications:
+        parts = []
+        for each in ingredients:
+            parts.append(tuple(each))
+        drugs.append((swapped.get(reference, reference), by, on, parts, form, lines, conflict != ""))
     return (
         decision.overall,
         decision.highest_severity,
@@ -173,18 +179,7 @@ def _said(decision: Decision, swapped: Mapping[str, str]) -> tuple[object, ...]:
         decision.policy_id,
         decision.care_option_ids,
         left and [known_path(each.path) for each in left],
-        [
-            (
-                swapped.get(reference, reference),
-                by,
-                on,
-                list(map(tuple, ingredients)),
-                form,
-                lines,
-                conflict != "",
-            )
-            for reference, _, by, on, ingredients, form, lines, conflict in decision.resolved_medications
-        ],
+        drugs,
     )
 
 

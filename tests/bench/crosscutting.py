@@ -1,11 +1,14 @@
 """What stands around a check: who calls, deadline, metrics, an unsampled trace, the log line, the decision's record.
 
-Together as the CPU of a server that does all of it less that of one which does none, over a bare echo in the same run;
-and each part by itself, without gRPC.
+Together, and the record alone, as the CPU of a server that does it less that of one which does none, over a bare echo
+in the same run; and each part by itself, without gRPC. The servers answer from memory (`remembered`): a whole check
+takes many times what stands around it, and on a busy machine differs by more than that from round to round. A part by
+itself is done again and again, with all it needs in the processor's caches; within a server it takes longer.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -33,12 +36,11 @@ from tests.bench import echo
 from tests.bench.clock import interleaved
 from tests.bench.figures import Figure, Goal, Row
 from tests.bench.load import Load, Server, cpu_of, running
-from tests.bench.served import quiet
 
 MOST = Goal(required=0.25, at_most=True)
 _TIMES = 2000
 _ENDPOINT = "http://127.0.0.1:4317"  # nobody listens: nothing is sampled
-_SERVE = ["safety_service", "serve", "--listen", "127.0.0.1:0"]
+_ROUNDS = 4  # short ones are many: a neighbour's moment spoils one of them
 
 
 class _Context:
@@ -66,34 +68,50 @@ def measure(knowledge: Knowledge, rounds: int, calls: int) -> list[Row]:
 
 
 def _whole(folder: Path, callers: Path, token: str, rounds: int, calls: int) -> tuple[float, list[Row]]:
-    """Microseconds of the echo, and the rows of servers with everything and with nothing."""
-    everything = ["--callers-file", str(callers), "--metrics-listen", "127.0.0.1:0", "--trace-endpoint", _ENDPOINT]
-    everything += ["--trace-ratio", "0", "--decisions-dir", str(folder / "decisions")]
+    """Microseconds of the echo, and the rows of servers with everything, with records only, and with nothing."""
+    none: dict[str, object] = {"listen": "127.0.0.1:0", "log_level": "error"}
+    everything: dict[str, object] = {
+        "listen": "127.0.0.1:0",
+        "callers_file": str(callers),
+        "metrics_listen": "127.0.0.1:0",
+        "trace_endpoint": _ENDPOINT,
+        "trace_ratio": 0,
+        "decisions_dir": str(folder / "decisions"),
+    }
     request = article_case().SerializeToString()
     headers = (f"authorization: Bearer {token}", "grpc-timeout: 30S")
     with ExitStack() as stack:
-        locked = stack.enter_context(running([*_SERVE, *everything]))
-        plain = stack.enter_context(quiet())
-        bare = stack.enter_context(running([echo.__file__]))
+
+        def server(settings: dict[str, object]) -> Server:
+            return stack.enter_context(running(["tests.bench.remembered", json.dumps(settings)]))
+
+        def load(server: Server, headers: tuple[str, ...]) -> tuple[Server, Load]:
+            return server, Load(echo.ECHO, request, _length(server, request, headers), calls, headers=headers)
+
         loads = {
-            "echo": (bare, Load(echo.ECHO, request, len(request), calls)),
-            "plain": (plain, Load(echo.ECHO, request, _length(plain, request, ()), calls)),
-            "all": (locked, Load(echo.ECHO, request, _length(locked, request, headers), calls, headers=headers)),
+            "echo": load(stack.enter_context(running([echo.__file__])), ()),
+            "none": load(server(none), ()),
+            "records": load(server(none | {"decisions_dir": str(folder / "records")}), ()),
+            "all": load(server(everything), headers),
         }
         spent: dict[str, list[float]] = {each: [] for each in loads}
-        for server, load in loads.values():
-            cpu_of(server, load)  # warm
+        for each in loads.values():
+            cpu_of(*each)  # warm
         names = list(loads)
-        for n in range(rounds):
+        for n in range(_ROUNDS * rounds):
             for turn in range(len(names)):
-                each = names[(n + turn) % len(names)]
-                spent[each].append(cpu_of(*loads[each]) * 1e6)
-    added = [each - less for each, less in zip(spent["all"], spent["plain"], strict=True)]
+                name = names[(n + turn) % len(names)]
+                spent[name].append(cpu_of(*loads[name]) * 1e6)
     echoes = Figure.of(spent["echo"])
+
+    def over_none(name: str) -> Figure:
+        return Figure.ratio([each - less for each, less in zip(spent[name], spent["none"], strict=True)], spent["echo"])
+
     return echoes.median, [
-        Row("all cross-cutting work / echo, server CPU", Figure.ratio(added, spent["echo"]), "x", MOST),
-        Row("  a check with all of it", Figure.of(spent["all"]), "us CPU"),
-        Row("  a check with none of it", Figure.of(spent["plain"]), "us CPU"),
+        Row("all cross-cutting work / echo, server CPU", over_none("all"), "x", MOST),
+        Row("  of it the records of decisions", over_none("records"), "x"),
+        Row("  a remembered answer with all of it", Figure.of(spent["all"]), "us CPU"),
+        Row("  a remembered answer with none of it", Figure.of(spent["none"]), "us CPU"),
         Row("  echo of the same request", echoes, "us CPU"),
     ]
 

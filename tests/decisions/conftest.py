@@ -42,7 +42,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def log(tmp_path: Path, clock: Clock) -> Iterator[DecisionLog]:
-    opened = open_log(tmp_path / "log", b"k" * 32, Source(RULES_DATA), now_ns=clock, site="here", most_bytes=12_000)
+    opened = open_log(tmp_path / "log", b"k" * 32, Source(RULES_DATA), now_ns=clock, site="here", most_bytes=20_000)
     yield opened
     opened.close()
 

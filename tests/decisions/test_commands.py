@@ -63,10 +63,10 @@ def test_from_a_decision_to_its_sums(
 
 
 def test_verify_and_prune(run: Callable[..., str], log: DecisionLog, decide: Decide, clock: Clock) -> None:
-    for _ in range(8):  # beyond the size of a segment of this test
+    for _ in range(12):  # beyond the size of a segment of this test
         decide()
     log.close()
-    assert "8 records in" in run("verify")
+    assert "12 records in" in run("verify")
     first = segments(log.folder)[0]
     content = bytearray(first.read_bytes())
     content[300] ^= 1
