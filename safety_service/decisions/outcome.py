@@ -24,7 +24,7 @@ from safety_service.domain import (
 from safety_service.knowledge.knowledge import Knowledge, Program
 
 _KEPT = 4096  # of each; the knowledge has fewer
-_ALIKE = 8  # answers that are remembered for the same rules that fired
+_RULE_SETS, _ALIKE = 512, 8  # answers are remembered for so many sets of rules that fired, so many for each
 _DIGEST_BYTES = 16
 
 
@@ -144,7 +144,7 @@ class Outcomes:
                 rows.append([one.rule_id, one.rule_version, one.subject, [need.fact for need in one.missing]])
         whole = hashlib.blake2b(b"".join(hashes), digest_size=_DIGEST_BYTES)
         made = _Checks(checks, whole, orjson.Fragment(orjson.dumps(rows)))
-        if len(self._checks) >= _KEPT:
+        if len(self._checks) >= _RULE_SETS:
             self._checks.clear()
         # A list of its own, put in the place of the old one: another thread may be reading that.
         self._checks[rules] = [made, *held[: _ALIKE - 1]]

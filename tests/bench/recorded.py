@@ -95,7 +95,7 @@ def _parts(knowledge: Knowledge, sent: Sequence[Sent], rounds: int) -> list[Row]
             ),
             "  facts without names": over(lambda at: facts_of(knowledge, requests[at])),
             "  outcome and its digest": over(lambda at: outcomes.of(answered[at].decision, facts[at].swapped)),
-            "  JSON of the facts": over(lambda at: orjson.dumps(facts[at].document)),
+            "  JSON of the facts": over(lambda at: orjson.dumps(facts[at].row)),
             "  chained and written": over(lambda at: log.writer.append(payloads[at], 1)),
         }
         times = interleaved(list(passes.values()), rounds)

@@ -163,6 +163,15 @@ def test_ids_keep_their_order_and_who_is_who(knowledge: Knowledge, request_sent:
     assert last.prescriber_id == again.prescriber_id != early.prescriber_id == kept.prescription.prescriber_id
 
 
+def test_very_many_ids_keep_their_order(knowledge: Knowledge, request_sent: CheckRequest) -> None:
+    first = request_sent.patient.medications.items[0]
+    items = tuple(replace(first, id=f"{each:05}") for each in range(1200))
+    patient = replace(request_sent.patient, medications=replace(request_sent.patient.medications, items=items))
+    kept = request_of(facts_of(knowledge, replace(request_sent, patient=patient)).document)
+    found = [each.id for each in kept.patient.medications.items]
+    assert found == sorted({*found})
+
+
 def test_what_is_understood_stays_and_the_rest_is_made_up(knowledge: Knowledge, request_sent: CheckRequest) -> None:
     def kept(route: str, sig: str) -> tuple[str, str]:
         order = replace(request_sent.prescription, route=route, dosage_text=sig)
