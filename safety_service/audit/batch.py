@@ -27,6 +27,7 @@ from safety_service.audit.known import (
     Told,
     indications_of,
     is_index,
+    planned_end,
     prescription_of,
     record_of,
     same_supply,
@@ -737,7 +738,7 @@ def _fragment(put: Callable[[list[int]], object]) -> Fragment:
 
 def _shape_key(row: Row) -> tuple[Any, ...]:
     """All that an order says by itself, but its dates and indications; of its end how far it is from the start."""
-    begin, end = row["known_on"] if row["start"] is None else row["start"], row["end"]
+    begin, end = row["known_on"] if row["start"] is None else row["start"], planned_end(row)
     return (
         row["drug"], row["kind"], row["days_supply"], row["quantity"], row["quantity_unit"], row["refills"],
         row["dose_low"], row["dose_high"], row["dose_unit"], row["times_low"], row["times_high"], row["period_hours"],

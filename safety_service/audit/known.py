@@ -245,6 +245,13 @@ def indications_of(text: str) -> tuple[Condition, ...]:
     return tuple(found)
 
 
+def planned_end(row: Row) -> int | None:
+    """The end as it was told with the order; that of a record that was stopped is the day of the stop, known then."""
+    end: int | None = row["end"]
+    stopped = row["status"] == RecordStatus.STOPPED and row["stopped_on"] is None
+    return None if stopped and end is not None and end > row["known_on"] else end
+
+
 def prescription_of(row: Row) -> Prescription:
     """The record as the order under check."""
     return Prescription(
@@ -258,7 +265,7 @@ def prescription_of(row: Row) -> Prescription:
         route=row["route"],
         ordered_on=row["known_on"],
         start=row["start"],
-        end=row["end"],
+        end=planned_end(row),
         days_supply=row["days_supply"],
         quantity=_quantity(row["quantity"], row["quantity_unit"]),
         refills=row["refills"],

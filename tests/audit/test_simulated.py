@@ -252,14 +252,18 @@ def _person(rng: Random, patient: str, told: float, moved: float, drugs: Sequenc
     first = 19_000 + rng.randrange(200)
     tizanidine_for = rng.choice((SPASM, SPASTICITY))  # of one use: mixed uses leave the days of the class open
     relaxants, partners = rng.sample(range(4), rng.choice((1, 1, 2, 3))), rng.sample(range(4, 10), 4)
-    records = []
+    records: list[Record] = []
+    ends: dict[int, int] = {}
     for number in range(rng.randint(1, 8)):
         drug = rng.choice(drugs or ((*relaxants, *relaxants, *partners) if rng.random() < 0.6 else relaxants))
         start = first + rng.choice((rng.randrange(span), rng.randrange(0, span, 7)))
+        if drug in ends and rng.random() < 0.4:
+            start = ends[drug] + rng.choice((-8, -7, 0, 7, 8))  # on both sides of the gap, and of stock in hand
         days = rng.choice((1, 3, 5, 7, 8, 10, 14, 15, 21, 22, 30, rng.randint(1, 40)))
         order = rng.random() < 0.4
         refills = rng.choice((0, 0, 0, 1, 2)) if order else 0
         line = bool(DRUGS[drug].line)
+        ends[drug] = start + days * (1 + refills)
         days_told, refills_told = rng.random() < told, rng.random() < told
         if not days_told:
             days = UNTOLD
