@@ -19,8 +19,14 @@ INCLUDE := build/proto-include
 NODE := clients/node
 # Without npm the tests of the Node client are skipped, and say so.
 NODE_READY := $(if $(shell command -v npm),$(NODE)/node_modules/.installed)
-# Kept for `make test`: the slower doors of the house.
-NOT_IN_CHECK := tests/contract tests/curation tests/equivalence tests/end_to_end tests/audit/test_audit.py
+# Kept for `make test`: the slower doors of the house, and what starts processes, kills databases, audits files, loads
+# the knowledge again and again, or searches at random.
+NOT_IN_CHECK := tests/contract tests/curation tests/equivalence tests/end_to_end tests/interop tests/test_sbom.py \
+	$(addprefix tests/audit/,test_audit.py test_batch.py test_corrupt.py test_new_month.py) \
+	$(addprefix tests/cli/,test_audit_command.py test_cli.py test_signature.py test_simulate.py) \
+	$(addprefix tests/decisions/,test_commands.py test_index.py test_replay.py) \
+	$(addprefix tests/knowledge/,test_patient_texts.py test_site_codes.py test_site_policy.py) \
+	tests/gateway/test_mutated.py tests/server/test_reload.py
 # On every core; a worker that has nothing left takes over from another.
 PYTEST := $(BIN)/pytest -n auto --dist worksteal
 

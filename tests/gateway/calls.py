@@ -1,11 +1,14 @@
 """Calls to the service, made up, and how its answers are read."""
 
+from __future__ import annotations
+
 import json
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
+if TYPE_CHECKING:
+    import jsonschema
 
 DATA = Path(__file__).parents[1] / "data"
 SERVICE = "/cds-services/muscle-relaxant-safety"
@@ -13,6 +16,8 @@ TODAY = date(2026, 11, 25)
 
 
 def schema(name: str) -> jsonschema.Draft202012Validator:
+    import jsonschema  # takes seconds, which every process would pay to collect the tests
+
     return jsonschema.Draft202012Validator(json.loads((DATA / "schemas" / f"{name}.schema.json").read_text()))
 
 
