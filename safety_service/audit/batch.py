@@ -119,7 +119,7 @@ _UNTOUCHED = -(2**40)  # no fact holds it
 _MOST = 1 << 16  # of each kind of thing remembered
 _ABSENT = len(RANKED)  # a rule that has no answer
 _NOT_EVALUATED = RANK[CheckStatus.NOT_EVALUATED]
-_COUNTED_RANKS = frozenset(RANK[status] for status in COUNTED)
+_IS_COUNTED = np.array([*(status in COUNTED for status in RANKED), False])  # by rank
 _UNANSWERED = (Check("", 0, "", CheckStatus.NOT_EVALUATED),)
 _OBSERVED = frozenset({"observations", "allergies"})  # tables that are rare enough to be left to the engine whole
 _NOBODY = Patient()
@@ -232,16 +232,25 @@ class Checker:
 
     def found(self) -> Found:
         """What all patients so far come to."""
-        ids = [rule.id for rule in self.knowledge.rules]
         groups = []
-        for ranks, overall in self._groups:
-            answers = [(ids[i], COUNTED[RANKED[rank]]) for i, rank in enumerate(ranks) if rank in _COUNTED_RANKS]
+        for answers, (_, overall) in zip(self._counted_answers(), self._groups, strict=True):
             groups.append(tuple(answers if overall is None else [*answers, ("", OVERALL[overall])]))
         for (kind, drug, prescriber, practice, month, group), records in self._counted.items():
             self._found.measures[kind, drug, prescriber, practice, month, groups[group]] += records
         self._counted.clear()
         self._groups.clear()  # nothing refers to their numbers any more
         return self._found
+
+    def _counted_answers(self) -> Iterator[list[tuple[str, str]]]:
+        """The answers of each group of ranks that are counted, as (rule, answer)."""
+        ranks = np.frombuffer(b"".join([ranks for ranks, _ in self._groups]), np.uint8).reshape(len(self._groups), -1)
+        group, rule = np.nonzero(_IS_COUNTED[ranks])
+        at = (rule * len(RANKED) + ranks[group, rule]).tolist()
+        said = [(rule.id, COUNTED.get(status, "")) for rule in self.knowledge.rules for status in RANKED]
+        first = 0
+        for number in np.bincount(group, minlength=len(ranks)).tolist():
+            yield [said[i] for i in at[first : first + number]]
+            first += number
 
     def without_plain(self, bucket: Bucket) -> Bucket:
         """Counts, as columns, the records of patients who only ever had plain drugs; the bucket without them.
