@@ -243,7 +243,8 @@ class Checker:
 
     def _counted_answers(self) -> Iterator[list[tuple[str, str]]]:
         """The answers of each group of ranks that are counted, as (rule, answer)."""
-        ranks = np.frombuffer(b"".join([ranks for ranks, _ in self._groups]), np.uint8).reshape(len(self._groups), -1)
+        ranks = np.frombuffer(b"".join([ranks for ranks, _ in self._groups]), np.uint8)
+        ranks = ranks.reshape(-1, len(self.knowledge.rules))
         group, rule = np.nonzero(_IS_COUNTED[ranks])
         at = (rule * len(RANKED) + ranks[group, rule]).tolist()
         said = [(rule.id, COUNTED.get(status, "")) for rule in self.knowledge.rules for status in RANKED]
