@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -41,7 +41,7 @@ from safety_service.audit.replay import (
     STATUSES,
     Found,
     add,
-    add_alert,
+    alert_row,
     facts_column,
     month_of,
     replay,
@@ -71,11 +71,14 @@ from safety_service.domain import (
 from safety_service.engine.allergies import NO_ALLERGIES, put_allergies
 from safety_service.engine.check import (
     Fired,
+    Verdict,
     Weighed,
     answered,
     missing_facts,
+    of_one_drug,
     overall_of,
     relaxants_taken,
+    unanswered_pairs,
     verdict,
     weigh,
     weigh_read,
@@ -91,13 +94,14 @@ from safety_service.engine.facts import (
     put_order,
     read_order,
 )
-from safety_service.engine.history import History, Recorded, display_name, recognise, recognised
+from safety_service.engine.history import History, Recorded, display_name, recognise, recognised, sets_mask
 from safety_service.engine.kept import KeptHistory, KnownRecord
 from safety_service.engine.patient import (
     Listing,
     PatientFacts,
     lasting_facts,
     patient_facts,
+    put_ages,
     put_answers,
     put_back_pain,
     put_care,
@@ -109,18 +113,20 @@ from safety_service.engine.supply import Dose
 from safety_service.engine.use import put_use
 from safety_service.knowledge.knowledge import Knowledge, Line, Program
 from safety_service.knowledge.resolve import Resolution
-from safety_service.rules.vocabulary import NO, SLOTS, WIDTH
+from safety_service.rules.vocabulary import NO, SLOTS, WIDTH, unknown_facts
 
 Masks = tuple[int, int, int]
 OneAlert = tuple[Fired, AlertWords, tuple[Implicated, ...], tuple[str, ...]]  # and what could add to it
 Fragment = tuple[tuple[int, int], ...]  # slots of facts and what is put there
 
 _ASKED_OF_ANY = frozenset({"code_text_conflict"})  # all that rules for any order may ask, for plain drugs to be alike
+_YEARS = SLOTS["age_years"]
+_AGES = frozenset({_YEARS, _YEARS + 1, SLOTS["age_months"], SLOTS["age_months"] + 1})
 _UNTOUCHED = -(2**40)  # no fact holds it
 _MOST = 1 << 16  # of each kind of thing remembered
 _ABSENT = len(RANKED)  # a rule that has no answer
 _NOT_EVALUATED = RANK[CheckStatus.NOT_EVALUATED]
-_COUNTED_RANKS = frozenset(RANK[status] for status in COUNTED)
+_IS_COUNTED = np.array([*(status in COUNTED for status in RANKED), False])  # by rank
 _UNANSWERED = (Check("", 0, "", CheckStatus.NOT_EVALUATED),)
 _OBSERVED = frozenset({"observations", "allergies"})  # tables that are rare enough to be left to the engine whole
 _NOBODY = Patient()
@@ -194,6 +200,7 @@ class Said(NamedTuple):
     open: dict[int, int]
     unanswered: bool
     suppressed: bool
+    verdict: Verdict
 
 
 class Rest(NamedTuple):
@@ -218,13 +225,17 @@ class Checker:
         self._rests: dict[tuple[Any, ...], Rest] = {}
         self._groups: dict[tuple[bytes, Overall | None], int] = {}
         self._position = {rule.id: i for i, rule in enumerate(knowledge.rules)}
-        self._positions: dict[int, list[int]] = {}
+        self._quiet: dict[int, tuple[bytes, list[int]]] = {}
         self._counted: Counter[tuple[str, str, str, str, int, int]] = Counter()
         self._words: dict[int, tuple[AlertWords, Any, Any]] = {}
+        self._rows: list[tuple[Any, ...]] = []  # of alerts that are not in their columns yet
         self._silence = bytes([_ABSENT]) * len(knowledge.rules)
         self._patient = Remembered(knowledge)
         any_order = knowledge.any_order.rules
         asked = {name for live in any_order for clause in live.clauses for name in clause.facts}
+        values = unknown_facts()
+        values[SLOTS["code_text_conflict"]] = NO
+        self._of_any_order = verdict(knowledge.any_order, *knowledge.any_order.answer(values))  # of a plain drug
         self._plain_alike = asked <= _ASKED_OF_ANY and all(live.applies is None for live in any_order)
 
     def held(self) -> int:
@@ -233,16 +244,26 @@ class Checker:
 
     def found(self) -> Found:
         """What all patients so far come to."""
-        ids = [rule.id for rule in self.knowledge.rules]
         groups = []
-        for ranks, overall in self._groups:
-            answers = [(ids[i], COUNTED[RANKED[rank]]) for i, rank in enumerate(ranks) if rank in _COUNTED_RANKS]
+        for answers, (_, overall) in zip(self._counted_answers(), self._groups, strict=True):
             groups.append(tuple(answers if overall is None else [*answers, ("", OVERALL[overall])]))
         for (kind, drug, prescriber, practice, month, group), records in self._counted.items():
             self._found.measures[kind, drug, prescriber, practice, month, groups[group]] += records
         self._counted.clear()
         self._groups.clear()  # nothing refers to their numbers any more
         return self._found
+
+    def _counted_answers(self) -> Iterator[list[tuple[str, str]]]:
+        """The answers of each group of ranks that are counted, as (rule, answer)."""
+        ranks = np.frombuffer(b"".join([ranks for ranks, _ in self._groups]), np.uint8)
+        ranks = ranks.reshape(-1, len(self.knowledge.rules))
+        group, rule = np.nonzero(_IS_COUNTED[ranks])
+        at = (rule * len(RANKED) + ranks[group, rule]).tolist()
+        said = [(rule.id, COUNTED.get(status, "")) for rule in self.knowledge.rules for status in RANKED]
+        first = 0
+        for number in np.bincount(group, minlength=len(ranks)).tolist():
+            yield [said[i] for i in at[first : first + number]]
+            first += number
 
     def without_plain(self, bucket: Bucket) -> Bucket:
         """Counts, as columns, the records of patients who only ever had plain drugs; the bucket without them.
@@ -291,12 +312,7 @@ class Checker:
         ranks: dict[int, bytes] = {}
         for number in np.unique(code[at]).tolist():
             drug = drugs[number]
-            rest = self._rests.get((drug.classes, drug.lead, is_open, ()))
-            if rest is None:
-                row = table.slice(int(at[np.argmax(code[at] == number)]), 1).to_pylist()[0]
-                request = Known(PatientRows(row["patient"], [row]), self._told).request(0)
-                rest = self._rest_of((drug.classes, drug.lead, is_open, ()), weigh(self.knowledge, request))
-            ranks[number] = rest.ranks
+            ranks[number] = self._rest(drug, is_open, ()).ranks
         for kind, number, prescriber, practice, month, records in zip(
             *(grouped.column(name).to_pylist() for name in (*keys, "count_all")), strict=True
         ):
@@ -306,6 +322,7 @@ class Checker:
         """Adds what the records of one patient come to."""
         observed = rows.observations or rows.allergies or rows.holes & _OBSERVED
         if self._found.statuses is not None or observed or not _in_order(rows):
+            self._put_alerts()
             replay(self.knowledge, rows, self._told, self._found)
             return
         known = Known(rows, self._told)
@@ -321,23 +338,23 @@ class Checker:
                 history = _history(kept, rows, i, filling)
                 if not self._add(row, drug, history, patient):
                     weighed = self._weigh(row, drug, history, patient)
+                    self._put_alerts()
                     add(self._found, row, weighed, answered(self.knowledge, weighed))
             dated = record_of(row)
             recorded = Recorded(row["record"], "", drug.display, drug.resolution, row["prescriber"])
             kept.add(KnownRecord(dated.before, dated.day, dated.after, recorded, drug.names, drug.parts))
+        self._put_alerts()
 
     def _check_without_relaxants(self, known: Known, drugs: list[Drug]) -> None:
         """Of the history nothing is asked but whether a drug in it could be a relaxant."""
         is_open = not known.medications_complete
         for i, (row, drug) in enumerate(zip(known.rows.medications, drugs, strict=True)):
             if is_index(row) and row["known_on"] >= known.rows.since:
-                rest = self._rests.get((drug.classes, drug.lead, is_open, ())) if drug.plain else None
-                if rest is not None:
-                    self._count(row, drug, rest.ranks, None)
+                if drug.plain:
+                    self._count(row, drug, self._rest(drug, is_open, ()).ranks, None)
                 else:
                     weighed = weigh(self.knowledge, known.request(i))
-                    if drug.plain:
-                        self._rest_of((drug.classes, drug.lead, is_open, ()), weighed)
+                    self._put_alerts()
                     add(self._found, row, weighed, answered(self.knowledge, weighed))
             is_open |= any(not name for name, _, _ in drug.parts)
 
@@ -349,10 +366,7 @@ class Checker:
         day = row["known_on"]
         start = day if row["start"] is None else row["start"]
         if drug.plain and self._plain_alike and not _relaxants_from(self.knowledge, history, start):
-            rest = self._rests.get((drug.classes, drug.lead, is_open, ()))
-            if rest is None:
-                rest = self._rest_of((drug.classes, drug.lead, is_open, ()), self._weigh(row, drug, history, patient))
-            self._count(row, drug, rest.ranks, None)
+            self._count(row, drug, self._rest(drug, is_open, ()).ranks, None)
             return True
         if drug.resolution.conflict or not drug.recognised:
             return False
@@ -363,15 +377,7 @@ class Checker:
         asked = self._asked(row, drug, shape, order, history, facts)
         if asked is None:
             return False
-        key = (
-            drug.classes,
-            drug.lead,
-            is_open,
-            tuple([(id(each.program), each.masks) for each in asked[drug.relaxant :]]),
-        )
-        rest = self._rests.get(key)
-        if rest is None:
-            rest = self._rest_of(key, self._weigh(row, drug, history, patient))
+        rest = self._rest(drug, is_open, asked[drug.relaxant :])
         try:
             alerts = self._alerts(order, history, shape.line if drug.relaxant else None, asked)
         except Exception:  # the engine answers such a rule with an error
@@ -463,9 +469,10 @@ class Checker:
             said = verdict(asked.program, *asked.masks)
             fired = [each for each in said.fired if not asked.own or each.rule.rule.drug is not None]
             shown = [each for each in fired if not each.rule.off]
-            ranks = bytearray(self._silence)
-            for position, answer in zip(self._positions_of(asked.program), said.answers, strict=True):
-                ranks[position] = RANK[answer.status]
+            quiet, positions = self._quiet_of(asked.program)
+            ranks = bytearray(quiet)
+            for at, _ in asked.program.live:
+                ranks[positions[at]] = RANK[said.answers[at].status]
             for each in fired:
                 if each.rule.off:
                     ranks[self._position[each.rule.rule.id]] = _ABSENT
@@ -475,21 +482,25 @@ class Checker:
                 {at: unknown for at, _, unknown in said.open},
                 _NOT_EVALUATED in ranks,
                 len(shown) < len(fired),
+                said,
             )
             _keep(self._said, key, held)
         return held
 
-    def _positions_of(self, program: Program) -> list[int]:
-        held = self._positions.get(id(program))
+    def _quiet_of(self, program: Program) -> tuple[bytes, list[int]]:
+        """The ranks when no condition holds, and where among them each answer stands."""
+        held = self._quiet.get(id(program))
         if held is None:
-            held = [
+            positions = [
                 self._position[each.rule_id if isinstance(each, Check) else each.rule.id] for each in program.entries
             ]
-            self._positions[id(program)] = held
+            ranks = bytearray(self._silence)
+            for position, answer in zip(positions, program.quiet, strict=True):
+                ranks[position] = RANK[answer.status]
+            held = self._quiet[id(program)] = bytes(ranks), positions
         return held
 
     def _add_alerts(self, row: Row, drug: Drug, alerts: list[OneAlert]) -> None:
-        columns = self._found.alerts
         day = row["known_on"]
         shared = (
             row["patient"], row["record"], to_date(day), to_date(month_of(day)), KINDS[row["kind"]],
@@ -500,7 +511,13 @@ class Checker:
             if held is None:
                 held = words, facts_column(words.facts), thresholds_column(words.thresholds)
                 _keep(self._words, id(words), held)
-            add_alert(columns, shared, words, held[1], held[2], missing, implicated)
+            self._rows.append(alert_row(shared, words, held[1], held[2], missing, implicated))
+
+    def _put_alerts(self) -> None:
+        """Puts the alerts that wait in their columns: of one patient at once, which costs less than one by one."""
+        for column, values in zip(self._found.alerts.values(), zip(*self._rows, strict=True), strict=False):
+            column.extend(values)
+        self._rows.clear()
 
     def _count(self, row: Row, drug: Drug, ranks: bytes, overall: Overall | None) -> None:
         month = month_of(row["known_on"])
@@ -530,13 +547,33 @@ class Checker:
         facts = patient_facts(knowledge, request, order.start)
         return weigh_read(knowledge, order, history, facts)
 
-    def _rest_of(self, key: tuple[Any, ...], weighed: Weighed) -> Rest:
-        """What the engine answers beside the rules of the one line ordered, remembered under `key`."""
+    def _rest(self, drug: Drug, is_open: bool, pairs: Sequence[Asked]) -> Rest:
+        """What is answered of a recognised drug beside the rules of the one line ordered."""
+        key = (drug.classes, drug.lead, is_open, tuple([(id(each.program), each.masks) for each in pairs]))
+        held = self._rests.get(key)
+        if held is None:
+            held = self._made_rest(drug, is_open, pairs)
+            _keep(self._rests, key, held)
+        return held
+
+    def _made_rest(self, drug: Drug, is_open: bool, pairs: Sequence[Asked]) -> Rest:
+        knowledge = self.knowledge
+        checks: list[Check] = []
+        spoken: list[tuple[list[Check], list[Fired]]] = []
+        if not drug.relaxant:
+            checks += knowledge.not_relaxant
+            spoken.append((self._of_any_order.answers, self._of_any_order.fired))
+        for each in pairs:
+            said = self._what(each).verdict
+            whole = said.answers, said.fired
+            spoken.append(of_one_drug(each.program, *whole) if drug.relaxant else whole)
+        answered = [answer for answers, _ in spoken for answer in answers]
+        checks += unanswered_pairs(knowledge, drug.parts, is_open, answered, drug.lead if drug.relaxant else None)
+        kept_back = [(answers[each.at], each.rule) for answers, fired in spoken for each in fired]
+        off = {(answer.subject, rule.rule.id) for answer, rule in kept_back if rule.off}
         ranks = bytearray(self._silence)
         unanswered = suppressed = False
-        spoken = weighed.spoken[bool(weighed.lines) :]
-        off = {(each.subject, fired.rule.rule.id) for each in spoken for fired in each.fired if fired.rule.off}
-        for check in (*weighed.unanswered, *(answer for each in spoken for answer in each.answers)):
+        for check in (*checks, *answered):
             if (check.subject, check.rule_id) in off:
                 suppressed = True
                 continue
@@ -544,9 +581,7 @@ class Checker:
             unanswered |= rank == _NOT_EVALUATED
             position = self._position[check.rule_id]
             ranks[position] = min(ranks[position], rank)
-        held = Rest(bytes(ranks), unanswered, suppressed)
-        _keep(self._rests, key, held)
-        return held
+        return Rest(bytes(ranks), unanswered, suppressed)
 
     # --- what is remembered --------------------------------------------------------------------------------------
 
@@ -617,6 +652,8 @@ class Remembered:
         self._allergies: dict[tuple[str, str], Fragment] = {}
         self._answers: dict[tuple[int, int, int], Fragment] = {}
         self._purposes: dict[tuple[str, int], tuple[Fragment, bool]] = {}
+        self._dated: dict[Any, tuple[Listing, Fragment, dict[str, tuple[str, ...]]]] = {}
+        self._infarction = sets_mask(knowledge, ("myocardial-infarction",))
         self._indicated: dict[str, tuple[Condition, ...]] = {}
 
     def listing(self, patient: Patient, day: int) -> Listing:
@@ -650,6 +687,35 @@ class Remembered:
             prescription = Prescription(concept(""), benefit_documented=Answer(key[2]))
             held = self._answers[key] = _fragment(lambda values: put_answers(patient, prescription, values))
         return held
+
+    def put_dated(
+        self,
+        patient: Patient,
+        day: int,
+        start: int,
+        listing: Listing,
+        values: list[int],
+        evidence: dict[str, tuple[str, ...]],
+    ) -> None:
+        """Puts what changes from day to day: by the age alone, without liver tests and an infarction."""
+        problems = listing.problems
+        if patient.hepatic.labs.items or problems.ever & self._infarction:
+            put_dated(self.knowledge, patient, day, start, day, problems, values, {}, evidence, [])
+            return
+        put_ages(patient, day, values)
+        key = (id(listing), patient.sex, patient.hepatic.labs.completeness, values[_YEARS], values[_YEARS + 1])
+        held = self._dated.get(key)
+        if held is None or held[0] is not listing:
+            codes: dict[str, tuple[str, ...]] = {}
+            facts = _fragment(
+                lambda values: put_dated(self.knowledge, patient, day, start, day, problems, values, {}, codes, [])
+            )
+            held = listing, tuple([each for each in facts if each[0] not in _AGES]), codes
+            _keep(self._dated, key, held)
+        for slot, value in held[1]:
+            values[slot] = value
+        if held[2]:
+            evidence.update(held[2])
 
     def put_purpose(self, indications: str, patient: Patient, problems: Problems, day: int, values: list[int]) -> bool:
         """Puts the facts about back pain; returns whether an indication could not be used."""
@@ -714,7 +780,7 @@ class OnePatient:
         problems = lasting.problems
         values = lasting.values.copy()
         evidence = lasting.evidence.copy()
-        put_dated(remembered.knowledge, patient, day, start, day, problems, values, {}, evidence, [])
+        remembered.put_dated(patient, day, start, self._listing, values, evidence)
         for slot, value in remembered.answers(row):
             values[slot] = value
         unused: list[NotProcessed] = []

@@ -23,6 +23,7 @@ from safety_service.domain import Sex
 
 HOLES = pa.schema([("patient", pa.string()), ("table", pa.string())])
 SCHEMAS = {**TABLES, "holes": HOLES}
+_AT_ONCE = 4_096  # rows held as Python objects
 _OFFSET = 0xCBF29CE484222325
 _PRIME = 0x100000001B3
 
@@ -296,22 +297,26 @@ class _Beside:
         if isinstance(names, pa.ChunkedArray):
             names = names.chunk(0)
         self._place = {patient: i for i, patient in enumerate(names.dictionary.to_pylist())}
-        self._bounds = np.flatnonzero(np.diff(names.indices.to_numpy(), prepend=-1, append=-1))
+        self._bounds = np.flatnonzero(np.diff(names.indices.to_numpy(), prepend=-1, append=-1)).tolist()
         self._table = table
+        self._first = 0
+        self._held: list[Row] = []  # the rows from there on, some patients at a time
 
     def of(self, patient: str) -> Sequence[Row]:
         place = self._place.get(patient)
         if place is None:
             return ()
         start, end = self._bounds[place], self._bounds[place + 1]
-        rows: list[Row] = self._table.slice(start, end - start).to_pylist()
-        return rows
+        if start < self._first or end > self._first + len(self._held):
+            self._first = start
+            self._held = self._table.slice(start, max(end - start, _AT_ONCE)).to_pylist()
+        return self._held[start - self._first : end - self._first]
 
 
 def _runs(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
     """The rows of each patient, a batch of the table in memory as Python objects at a time."""
     held: list[dict[str, Any]] = []
-    for batch in table.to_batches(max_chunksize=4_096):
+    for batch in table.to_batches(max_chunksize=_AT_ONCE):
         for row in batch.to_pylist():
             if held and held[0]["patient"] != row["patient"]:
                 yield held

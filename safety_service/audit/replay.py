@@ -201,16 +201,32 @@ def add_alert(
     implicated: Sequence[Implicated],
 ) -> None:
     """Adds an alert to the columns of `ALERTS`; `shared` is what all alerts of a record have in common."""
-    records = [each.reference for each in implicated if each.role in (Role.CO_AGENT, Role.HISTORY)]
-    codes = [each.reference for each in implicated if each.role is Role.CONDITION]
+    for column, value in zip(
+        columns.values(), alert_row(shared, words, facts, thresholds, missing, implicated), strict=True
+    ):
+        column.append(value)
+
+
+def alert_row(
+    shared: Shared,
+    words: AlertWords,
+    facts: list[dict[str, str]],
+    thresholds: list[dict[str, str]],
+    missing: Sequence[str],
+    implicated: Sequence[Implicated],
+) -> tuple[Any, ...]:
+    """An alert as a row of `ALERTS`."""
+    records: list[str] = []
+    codes: list[str] = []
+    if len(implicated) > 1:
+        records = [each.reference for each in implicated if each.role in (Role.CO_AGENT, Role.HISTORY)]
+        codes = [each.reference for each in implicated if each.role is Role.CONDITION]
     patient, record, day, month, kind, drug, prescriber, practice = shared
-    row = (
+    return (
         patient, record, day, month, kind, words.rule_id, words.rule_version, words.severity.name.lower(),
         words.subject, drug, prescriber, practice, facts, thresholds, list(missing), list(dict.fromkeys(records)),
         list(dict.fromkeys(codes)),
     )  # fmt: skip
-    for column, value in zip(columns.values(), row, strict=True):
-        column.append(value)
 
 
 def _append(columns: dict[str, list[Any]], row: dict[str, Any]) -> None:

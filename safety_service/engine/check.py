@@ -105,10 +105,14 @@ def weigh_read(knowledge: Knowledge, order: Order, history: History, patient: Pa
         asked = [ask(each.line.program, each) for each in facts]
         spoken = [asked[0] if len(asked) == 1 else _agreed(asked)]
         spoken += _rules_of_other_relaxants(knowledge, order, history, patient)
-        unanswered = _unanswered_pairs(knowledge, order, history, spoken, of_others=True)
     else:
         spoken = _as_partner(knowledge, order, history, patient)
-        unanswered = [*_not_relaxant(knowledge, order), *_unanswered_pairs(knowledge, order, history, spoken)]
+        unanswered = _not_relaxant(knowledge, order)
+    open_history = not history.complete or any(not event.ingredient for event in history.events)
+    if open_history or not lines:
+        answers = [answer for each in spoken for answer in each.answers]
+        parts = recognise(knowledge, order.resolution)
+        unanswered += unanswered_pairs(knowledge, parts, open_history, answers, order.relaxant if lines else None)
     return Weighed(order, history, patient, lines, spoken, unanswered)
 
 
@@ -352,10 +356,15 @@ def _rules_of_other_relaxants(
             continue
         facts = pair_facts(knowledge, order, history, patient, line, events)
         asked = ask(line.pair_program, facts)
-        place = {at: i for i, at in enumerate(at for at, live in line.pair_program.live if live.rule.drug is not None)}
-        fired = [each._replace(at=place[each.at]) for each in asked.fired if each.at in place]
-        spoken.append(asked._replace(answers=[asked.answers[at] for at in place], fired=fired))
+        answers, fired = of_one_drug(line.pair_program, asked.answers, asked.fired)
+        spoken.append(asked._replace(answers=answers, fired=fired))
     return spoken
+
+
+def of_one_drug(program: Program, answers: list[Check], fired: list[Fired]) -> tuple[list[Check], list[Fired]]:
+    """Of what a program says, the part of the rules of one drug alone."""
+    place = {at: i for i, at in enumerate(at for at, live in program.live if live.rule.drug is not None)}
+    return [answers[at] for at in place], [each._replace(at=place[each.at]) for each in fired if each.at in place]
 
 
 def relaxants_taken(knowledge: Knowledge, order: Order, history: History) -> list[tuple[Line, list[Event]]]:
@@ -394,25 +403,27 @@ def _not_relaxant(knowledge: Knowledge, order: Order) -> list[Check]:
     return [each._replace(status=_OPEN, reason="", missing=(need,)) for each in knowledge.not_relaxant]
 
 
-def _unanswered_pairs(
-    knowledge: Knowledge, order: Order, history: History, spoken: list[Spoken], of_others: bool = False
+def unanswered_pairs(
+    knowledge: Knowledge,
+    parts: Sequence[tuple[str, int, int]],
+    open_history: bool,
+    answers: Sequence[Check],
+    ordered: str | None,
 ) -> list[Check]:
-    """Pair rules that nothing answered, because it is not known whether the patient takes a relaxant.
+    """Pair rules that none of `answers` answers, because it is not known whether the patient takes a relaxant.
 
-    `of_others`: only those of one drug alone that is not the relaxant ordered.
+    `parts`: of the drug ordered. `ordered`: of an order of this relaxant only those of one drug alone that is another.
     """
-    open_history = not history.complete or any(not event.ingredient for event in history.events)
-    if of_others and not open_history:
+    if ordered is not None and not open_history:
         return []
     own = 0
-    for name, bits, may_bits in recognise(knowledge, order.resolution):
+    for name, bits, may_bits in parts:
         own |= bits if name else may_bits
-    answers = [answer for each in spoken for answer in each.answers]
     answered = {answer.rule_id for answer in answers}
     settled = {answer.rule_id for answer in answers if answer.status is not CheckStatus.NOT_APPLICABLE}
     checks = []
     for rule_id, drug, mask, not_known, not_applicable in _pair_answers(knowledge):
-        if rule_id in settled or (of_others and drug in (None, order.relaxant)):
+        if rule_id in settled or (ordered is not None and drug in (None, ordered)):
             continue
         if own & mask and open_history:
             checks.append(not_known)

@@ -191,17 +191,24 @@ def put_dated(
     conflicts: list[str],
 ) -> None:
     """Sets what changes from day to day: age, pregnancy by age, how long ago an infarction and liver tests were."""
-    put_number(values, "age_years", *_age(patient, ordered_on))
-    put_number(values, "age_months", *_age_months(patient, ordered_on))
+    put_ages(patient, ordered_on, values)
     put_myocardial_infarction(knowledge, patient.conditions, problems, as_of, start, values)
     put_pregnancy(knowledge, patient, problems, values, why, evidence, conflicts)
     _labs(patient.hepatic.labs, as_of, knowledge.policy_numbers["policy.hepatic.lab_window_days"], values)
 
 
+def put_ages(patient: Patient, day: int, values: list[int]) -> None:
+    """Sets the completed years and months on a day."""
+    put_number(values, "age_years", *_age(patient, day))
+    put_number(values, "age_months", *_age_months(patient, day))
+
+
 def _age(patient: Patient, day: int) -> tuple[int, int]:
     """Completed years on a day; a partial birth date makes a range."""
     if patient.born_earliest is not None and patient.born_latest is not None:
-        return _completed_years(patient.born_latest, day), _completed_years(patient.born_earliest, day)
+        youngest = _completed_years(patient.born_latest, day)
+        whole = patient.born_earliest == patient.born_latest
+        return youngest, youngest if whole else _completed_years(patient.born_earliest, day)
     if patient.age_years is not None:
         return patient.age_years, patient.age_years
     return LOWEST, HIGHEST
@@ -210,7 +217,9 @@ def _age(patient: Patient, day: int) -> tuple[int, int]:
 def _age_months(patient: Patient, day: int) -> tuple[int, int]:
     """Completed months on a day; whole years alone leave twelve of them possible."""
     if patient.born_earliest is not None and patient.born_latest is not None:
-        return _completed_months(patient.born_latest, day), _completed_months(patient.born_earliest, day)
+        youngest = _completed_months(patient.born_latest, day)
+        whole = patient.born_earliest == patient.born_latest
+        return youngest, youngest if whole else _completed_months(patient.born_earliest, day)
     if patient.age_years is not None:
         return 12 * patient.age_years, 12 * patient.age_years + 11
     return LOWEST, HIGHEST

@@ -96,6 +96,12 @@ FAULTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         batch, "bisect_right", lambda changes, day: 0
     ),
     "orders of a drug are all alike": lambda patch: patch.setattr(batch, "_shape_key", lambda row: row["drug"]),
+    "a pair rule that nothing could answer is left out": lambda patch: patch.setattr(
+        batch, "unanswered_pairs", lambda *_: []
+    ),
+    "all pair rules are asked of a relaxant beside another": lambda patch: patch.setattr(
+        batch, "of_one_drug", lambda _, answers, fired: (answers, fired)
+    ),
     "one program's masks are another's": lambda patch: patch.setattr(batch, "id", lambda _: 0, raising=False),
 }
 
