@@ -33,7 +33,7 @@ def test_synthetic_records_are_audited(tmp_path: Path) -> None:
         (["audit", "bad.csv"], 1, "no column is patient; near it: 'patiennt'"),
         (["audit", "bad.csv", "--memory", "lots"], 2, "--memory: 'lots' is not a size"),
         (["audit", "bad.csv", "--memory", "1MB"], 2, "at least 64MB"),
-        (["audit", "bad.csv", "--partial", "allergies"], 2, "--partial: 'allergies' is none of"),
+        (["audit", "bad.csv", "--partial", "renal"], 2, "--partial: 'renal' is none of"),
         (["audit", "bad.csv", "--engine", "flink"], 2, "--engine: 'flink' is none of local, spark"),
         (["audit", "bad.csv", "--master", "local[2]"], 2, "--master is of --engine spark"),
         (["synth", "--format", "xlsx"], 2, "--format: 'xlsx' is none of csv"),
