@@ -28,7 +28,6 @@ from safety_service.audit.known import ALWAYS, PatientRows, Told
 from safety_service.audit.measures import added_up, counts_table, write_counts
 from safety_service.audit.replay import ALERTS, STATUSES, Found
 from safety_service.audit.revisions import (
-    REVISIONS,
     Late,
     changed_since,
     first_added_days,
@@ -146,8 +145,8 @@ def _check_all(
     bucket = read_bucket([rows_folder(job.work, each) for each in range(job.generation + 1)], number, job.ranks)
     with ExitStack() as stack:
         alerts = stack.enter_context(TableFile(_to(job, number, "alerts.parquet"), ALERTS))
-        statuses = stack.enter_context(TableFile(_to(job, number, "statuses.parquet"), STATUSES))
-        found = Gathered(job.statuses, alerts.add, statuses.add)
+        answers = TableFile(_to(job, number, "statuses.parquet"), STATUSES) if job.statuses else None
+        found = Gathered(job.statuses, alerts.add, _drop if answers is None else stack.enter_context(answers).add)
         checker = Checker(knowledge, job.told, found.found)
         with uncollected():
             for rows in patients(bucket if job.statuses else checker.without_plain(bucket)):
@@ -157,8 +156,7 @@ def _check_all(
     write_counts(_to(job, number, "measures.parquet"), found.counts())
     files.write_table(_to(job, number, "days.parquet"), _days_table(found.found.days))
     files.write_table(_to(job, number, "rejected.parquet"), _refused(bucket, job.names))
-    revisions = REVISIONS.empty_table() if before is None else _revised_by_tables(job, number, bucket, *before)
-    files.write_table(_to(job, number, "revisions.parquet"), revisions)
+    _write_revisions(job, number, None if before is None else _revised_by_tables(job, number, bucket, *before))
     rows = bucket.tables["medications"].num_rows
     return _ended(job, number, rows, _counts(bucket, found.found), [job.generation])
 
@@ -226,7 +224,7 @@ def _check_added(
     new_alerts: list[pa.Table] = [ALERTS.empty_table()]
     new_statuses: list[pa.Table] = [STATUSES.empty_table()]
     now = Gathered(job.statuses, new_alerts.append, new_statuses.append)
-    before = Gathered(False, lambda _: None, lambda _: None)
+    before = Gathered(False, _drop, _drop)
     check_before, check_now = (Checker(knowledge, job.told, each.found) for each in (before, now))
     since: dict[str, int] = {}
     late: dict[str, list[Late]] = {}
@@ -246,20 +244,21 @@ def _check_added(
     for checker, gathered in ((check_now, now), (check_before, before)):
         checker.found()
         gathered.gather(0)
-    stored = {name: pq.read_table(result_file(job.work, generation, number, f"{name}.parquet")) for name in _PARTS}
+    parts = [name for name in _PARTS if job.statuses or name != "statuses"]
+    stored = {name: pq.read_table(result_file(job.work, generation, number, f"{name}.parquet")) for name in parts}
     kept, dropped = _apart(stored["alerts"], since)
     alerts = pa.concat_tables(new_alerts)
     files.write_table(_to(job, number, "alerts.parquet"), _in_order(kept, alerts))
-    kept, _ = _apart(stored["statuses"], since)
-    files.write_table(_to(job, number, "statuses.parquet"), _in_order(kept, pa.concat_tables(new_statuses)))
+    if job.statuses:
+        kept, _ = _apart(stored["statuses"], since)
+        files.write_table(_to(job, number, "statuses.parquet"), _in_order(kept, pa.concat_tables(new_statuses)))
     write_counts(_to(job, number, "measures.parquet"), added_up([now.counts(), _negative(before.counts())]))
     days = [stored["days"], _days_table(now.found.days), _negative(_days_table(before.found.days))]
     files.write_table(_to(job, number, "days.parquet"), _days_added(days))
     others = stored["rejected"].filter(pc.invert(pc.is_in(stored["rejected"].column("patient"), touched)))
     files.write_table(_to(job, number, "rejected.parquet"), pa.concat_tables([others, _refused(bucket, job.names)]))
     again = alerts.filter(pc.is_in(alerts.column("patient"), pa.array(list(since), pa.string())))
-    revisions = with_reasons(revised(job.generation, dropped, again, known), late)
-    files.write_table(_to(job, number, "revisions.parquet"), revisions)
+    _write_revisions(job, number, with_reasons(revised(job.generation, dropped, again, known), late))
     was_counted, is_now = _counted_before(bucket, contested, before.found), _counts(bucket, now.found)
     counted = Counts(*(_changed(said[x], getattr(was_counted, x), getattr(is_now, x)) for x in Counts._fields))
     was = contested.tables["medications"].num_rows + int(pc.sum(_settled(bucket)["medications"]).as_py() or 0)
@@ -406,6 +405,18 @@ def _changed(said: Mapping[str, int], was: Mapping[str, int], now: Mapping[str, 
 
 
 # --- shared ------------------------------------------------------------------------------------------------------
+
+
+def _drop(_: pa.Table) -> None:
+    """Not asked for."""
+
+
+def _write_revisions(job: Job, number: int, revisions: pa.Table | None) -> None:
+    """A file for what there is only: all of them are read in every run to come."""
+    path = _to(job, number, "revisions.parquet")
+    path.unlink(missing_ok=True)
+    if revisions is not None and revisions.num_rows:
+        files.write_table(path, revisions)
 
 
 def _to(job: Job, number: int, name: str) -> Path:

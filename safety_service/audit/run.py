@@ -27,6 +27,7 @@ from safety_service import __version__
 from safety_service.audit import files
 from safety_service.audit.check import (
     DAYS,
+    RESULTS,
     Job,
     is_current,
     knowledge_of,
@@ -515,14 +516,16 @@ def _drop_replaced(kept: Mapping[str, Any], job: Job) -> None:
     """Removes results that later ones stand for; what they revised and how they changed the counts stays."""
     for path in sorted(job.work.glob(_TOTALS))[:-1]:
         path.unlink()
-    for bucket, last in enumerate(_last_results(kept, job)):
-        for generation in range(last):
-            for name in ("counts.json", *(f"{part}.parquet" for part in _REPLACED)):
-                result_file(job.work, generation, bucket, name).unlink(missing_ok=True)
+    last = _last_results(kept, job)
+    for folder in sorted((job.work / RESULTS).iterdir()):
+        for path in folder.iterdir():
+            bucket, _, name = path.name.partition("-")
+            if name in _REPLACED and int(folder.name) < last[int(bucket)]:
+                path.unlink()
 
 
 _TOTALS = "total-*.parquet"
-_REPLACED = ("alerts", "statuses", "days", "rejected")
+_REPLACED = ("counts.json", *(f"{part}.parquet" for part in ("alerts", "statuses", "days", "rejected")))
 
 
 def _law(kept: Mapping[str, Any], results: Sequence[Mapping[str, Any]], rejected: int) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def records(knowledge: Knowledge, tmp_path_factory: pytest.TempPathFactory, seed
 def on_spark(source: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "safety_service", "audit", str(source), "--out", str(out), "--engine", "spark"]
     return subprocess.run(
-        [*command, "--master", "local[2]", *more], capture_output=True, text=True, timeout=600, check=False
+        [*command, "--master", "local[2]", *more], capture_output=True, text=True, timeout=3000, check=False
     )
 
 
