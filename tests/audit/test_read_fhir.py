@@ -77,7 +77,8 @@ def test_an_order_is_read_as_it_says(tmp_path: Path) -> None:
     }  # fmt: skip
     assert manifest["checked_records"] == {"order": 1}
     assert manifest["complete"] == {
-        "medications": "complete", "conditions": "complete", "labs": "unknown", "care": "unknown", "allergies": "unknown",
+        "medications": "complete", "conditions": "complete",
+        "labs": "unknown", "care": "unknown", "allergies": "unknown",
     }  # fmt: skip
     [course] = [row for row in table(tmp_path / "out", "alerts") if row["rule_id"] == "duration.course"]
     assert course["facts"] == [{"name": "course_days", "value": "28", "unit": "d"}]
