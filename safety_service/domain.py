@@ -118,6 +118,7 @@ class RecordStatus(IntEnum):
     STOPPED = 3
     ENTERED_IN_ERROR = 4
     PLANNED = 5
+    UNKNOWN = 6  # active or ended
 
 
 class TreatmentStatus(IntEnum):

@@ -307,6 +307,10 @@ def record_of(row: Row) -> Dated:
         return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED, end=None), record)
     if status is RecordStatus.COMPLETED and end is not None:
         return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED), record)
+    if status is RecordStatus.COMPLETED and row["days_supply"] is None:
+        record = replace(record, status=RecordStatus.UNKNOWN)  # by which day is not told
+    elif status is RecordStatus.STOPPED:
+        record = replace(record, status=RecordStatus.UNKNOWN)
     return Dated(ALWAYS, record, record)
 
 

@@ -270,7 +270,7 @@ def event_of(
         days_low, days_high = given.course_low, given.course_high
         if not given.source and start is not None:
             days_low = max(1, min(end, as_of) - start) if end > start else 0
-        if record.status is RecordStatus.STOPPED and record.end is None:
+        if _cut_short(record):
             days_low = min(days_low, 1)
     return Event(
         ingredient=name,
@@ -290,6 +290,11 @@ def event_of(
     )
 
 
+def _cut_short(record: MedicationRecord) -> bool:
+    """The record may have ended before its days were over, on a day that is not told."""
+    return record.status in (RecordStatus.STOPPED, RecordStatus.UNKNOWN) and record.end is None
+
+
 def _span(
     record: MedicationRecord, start: int | None, course_low: int, course_high: int, has_days: bool, as_of: int
 ) -> tuple[int, int, int, int]:
@@ -299,13 +304,20 @@ def _span(
     if has_days and start is not None:
         end = record.end if record.end is not None else start + course_low
         may_end = record.end if record.end is not None else min(start + course_high, ENDLESS)
-        if record.status is RecordStatus.STOPPED and record.end is None:
+        if _cut_short(record):
             return start, start + 1, start, may_end
         if active and record.end is None and end <= as_of:
             may_end = ENDLESS  # "active" although its supply has run out: it may still be taken
         return start, end, start, may_end
     if over:
-        return NONE, NONE, NONE if start is None else start, as_of if record.end is None else record.end
+        may_begin = NONE if start is None else start
+        if record.end is not None:
+            return NONE, NONE, may_begin, record.end
+        if may_begin > as_of:
+            return NONE, NONE, may_begin, ENDLESS  # over before it begins: one of the two is wrong
+        return NONE, NONE, may_begin, max(as_of, may_begin + 1)
+    if record.status is RecordStatus.UNKNOWN:
+        return NONE, NONE, NONE if start is None else start, ENDLESS if record.end is None else record.end
     if start is not None:
         end = ENDLESS if record.end is None else record.end
         return start, end, start, end

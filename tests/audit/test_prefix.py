@@ -43,6 +43,10 @@ def _record(row: Any, day: int) -> Row:
         return {**row, "status": 0, "end": None}
     if status == RecordStatus.COMPLETED and end is not None and end > day:
         return {**row, "status": 0}
+    if end is None and (
+        status == RecordStatus.STOPPED or (status == RecordStatus.COMPLETED and row["days_supply"] is None)
+    ):
+        return {**row, "status": int(RecordStatus.UNKNOWN)}  # over, on a day that nobody told
     return dict(row)
 
 

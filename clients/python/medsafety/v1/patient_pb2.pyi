@@ -218,6 +218,8 @@ class _RecordStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordSt
     """The record is a mistake; read as if it had not been sent."""
     RECORD_STATUS_PLANNED: _RecordStatus.ValueType  # 5
     """Not begun."""
+    RECORD_STATUS_UNKNOWN: _RecordStatus.ValueType  # 6
+    """May be active and may have ended: without days it is possibly, never surely, being taken."""
 
 class RecordStatus(_RecordStatus, metaclass=_RecordStatusEnumTypeWrapper):
     """State of a medication record."""
@@ -234,6 +236,8 @@ RECORD_STATUS_ENTERED_IN_ERROR: RecordStatus.ValueType  # 4
 """The record is a mistake; read as if it had not been sent."""
 RECORD_STATUS_PLANNED: RecordStatus.ValueType  # 5
 """Not begun."""
+RECORD_STATUS_UNKNOWN: RecordStatus.ValueType  # 6
+"""May be active and may have ended: without days it is possibly, never surely, being taken."""
 Global___RecordStatus: _TypeAlias = RecordStatus  # noqa: Y015
 
 @_typing.final
