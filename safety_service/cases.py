@@ -234,7 +234,8 @@ _DOSE = re.compile(
     r"(?: x(?:(?P<fewest>\d+)-)?(?P<most>\d+)(?: every (?P<hours>\d+) h)?)?(?P<prn> prn)?"
 )
 _RECORD = re.compile(
-    r"(?P<drug>.+?)(?: (?P<kind>ordered|dispensed|stated))?(?: (?P<status>active|completed|stopped|planned|unknown|error))?"
+    r"(?P<drug>.+?)(?: (?P<kind>ordered|dispensed|stated))?"
+    r"(?: (?P<status>active|completed|stopped|planned|unknown|error))?"
     r"(?: by (?P<prescriber>\S+))?"
     rf"(?: {_DAY.format('start')})?(?: for (?P<days>\d+) d)?(?: until {_DAY.format('end')})?"
     r"(?: refills (?P<refills>\d+))?(?: quantity (?P<quantity>\d+(?: tablets| capsules)?))?(?: dose (?P<dose>.+?))?"

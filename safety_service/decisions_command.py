@@ -152,7 +152,7 @@ def index_records(
                 with opened(index_of(settings), to_write=True) as database:
                     told = _followed(settings, database, stopping, follow)
                     typer.echo(f"{told} records indexed")
-            except (IndexUnavailableError, OSError, BrokenLedgerError) as error:
+            except (IndexUnavailableError, OSError, BrokenLedgerError, ValueError) as error:
                 alarm(f"not indexed: {error}")
                 if not follow:
                     raise typer.Exit(4) from None
@@ -181,7 +181,7 @@ def reindex(folder: Folder = None, index: Index = "") -> None:
     with _only_one(settings), _index(settings, to_write=True) as database:
         try:
             count = make_anew(_folder(settings), database)
-        except (OSError, BrokenLedgerError) as error:
+        except (OSError, BrokenLedgerError, ValueError) as error:
             _fail(str(error))
     typer.echo(f"{count} records indexed")
 
@@ -296,7 +296,7 @@ def _record(settings: Settings, decision_id: str) -> Mapping[str, Any]:
                     record = read_record(frame.payload)
                     if record["kind"] == DECISION and record["id"] == wanted:
                         return record
-    except OSError as error:
+    except (OSError, ValueError) as error:
         _fail(str(error))
     _fail("no such decision is recorded here")
 

@@ -19,6 +19,7 @@ from safety_service.domain import CheckRequest, Decision
 DECISION = "decision"
 FEEDBACK = "feedback"
 _VERSION = 2  # 1 had the facts by name, and another digest of the outcome
+_VERSIONS = (1, _VERSION)
 # Of an alert, as answers and CDS Hooks cards write it.
 ALERT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
@@ -149,6 +150,11 @@ def read_record(payload: bytes) -> Mapping[str, Any]:
     held = orjson.loads(payload)
     if not isinstance(held, dict):
         raise ValueError("not a record")
+    if held.get("kind") in (DECISION, FEEDBACK) and held.get("v") not in _VERSIONS:
+        raise ValueError(f"a record of version {held.get('v')}, which is not known here")
     if held.get("kind") == DECISION and held["v"] != 1:
-        held["facts"] = named(held["facts"])
+        try:
+            held["facts"] = named(held["facts"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"facts of another form: {error!r}") from None
     return held

@@ -49,7 +49,10 @@ def _compared(record: Mapping[str, Any], knowledge: Knowledge, note: str) -> Rep
     outcome = _told(Outcomes(knowledge).of(decision, {}))
     if record["v"] == 1:
         outcome["digest"] = version_1.outcome_digest(decision)
-    return Replay(outcome["digest"] == record["outcome"], _differences(record, outcome), note)
+    differences = _differences(record, outcome)
+    if differences and outcome["digest"] == record["outcome"]:
+        differences = ("the record contradicts itself: its digest is of another outcome than it tells", *differences)
+    return Replay(not differences, differences, note)
 
 
 def _told(outcome: Outcome) -> dict[str, Any]:

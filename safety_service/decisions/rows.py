@@ -93,6 +93,8 @@ def named(row: Sequence[Any], kind: str = "facts") -> dict[str, Any]:
     Raises KeyError, TypeError or ValueError when it is of another form.
     """
     unsaid = _UNSAID[kind]
+    if len(row) > len(PLACES[kind]):
+        raise ValueError(f"a row of {kind} has places that are not known here: it was written by a newer version")
     found = {}
     for name, value in zip(PLACES[kind], row, strict=False):
         if value is None or value == unsaid.get(name, MISSING):

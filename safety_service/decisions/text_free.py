@@ -22,7 +22,7 @@ from safety_service.knowledge.drug_words import HOURS, MASS_UNITS, OTHER_UNITS, 
 from safety_service.knowledge.resolve import ATC, NDC, SNOMED, Resolution, code_key
 from safety_service.knowledge.sig import read_sig
 from safety_service.knowledge.sig_words import SigWords
-from safety_service.knowledge.value_sets import ICD10CM
+from safety_service.knowledge.value_sets import ICD10CM, plain_words
 from safety_service.knowledge.value_sets import SNOMED as SNOMED_SYSTEMS
 from safety_service.rules.vocabulary import EITHER
 
@@ -139,8 +139,8 @@ def known_sig(words: SigWords, text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def known_route(route: str) -> str:
-    """A route that is understood; any other is made up."""
-    return UNKNOWN if route.strip() and route_not_oral(route) == EITHER else route
+    """The words of a route that is understood; any other is made up."""
+    return UNKNOWN if route_not_oral(route) == EITHER else plain_words(route)
 
 
 def known_unit(unit: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from safety_service.knowledge.value_sets import plain_words
 from safety_service.rules.vocabulary import EITHER, NO, YES
 
@@ -12,9 +14,14 @@ _OTHER_ROUTES = frozenset(
 )
 
 
+def _has_unread(text: str) -> bool:
+    """A letter or digit that `plain_words` passes over, which may be a word that turns the rest round."""
+    return any(each.isalnum() and not each.isascii() for each in unicodedata.normalize("NFKD", text))
+
+
 def route_not_oral(ordered: str, product: str = "") -> int:
     """YES, NO or EITHER, from the route as ordered, else from the product's; a product without one is oral."""
-    words = plain_words(ordered)
-    if words:
+    if any(each.isalnum() for each in ordered):
+        words = "" if _has_unread(ordered) else plain_words(ordered)
         return NO if words in _ORAL else YES if words in _OTHER_ROUTES else EITHER
     return NO if product in ("", "oral") else YES

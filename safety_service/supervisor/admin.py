@@ -52,7 +52,8 @@ def main() -> None:
     try:
         if settings.admin_listen:
             log = open_log(settings.log_level, settings.log_format, worker="admin")
-            server, address = open_admin(settings.admin_listen, checkup, (open_doors(settings, log), log), methods)
+            doors = open_doors(settings.model_copy(update={"workers": 1}), log)  # there is one of this process
+            server, address = open_admin(settings.admin_listen, checkup, (doors, log), methods)
         if settings.metrics_listen:
             metrics, _ = serve_metrics(settings.metrics_listen, registry_of(told.room / METRICS, whole))
     except (CannotAdministerError, CannotMeasureError, UnusableCredentialsError) as error:

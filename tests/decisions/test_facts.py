@@ -178,7 +178,10 @@ def test_what_is_understood_stays_and_the_rest_is_made_up(knowledge: Knowledge, 
         held = facts_of(knowledge, replace(request_sent, prescription=order)).document["prescription"]
         return held.get("route", ""), held.get("dosage_text", "")
 
-    assert kept("IV", "1 tab PO TID") == ("IV", "1 tab PO TID")
+    assert kept("IV", "1 tab PO TID") == ("iv", "1 tab PO TID")
+    assert kept("p.o. —", "")[0] == "p o"
+    for strange in ("oral Иван Петров", "po 王小明", "王小明"):
+        assert kept(strange, "")[0] == "zzqx"
     assert kept("by Mustermann", "1 tab for Mustermann") == ("zzqx", "zzqx")
     assert kept("", "") == ("", "")
 

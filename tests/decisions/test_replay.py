@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from safety_service.cases import read_cases
@@ -104,3 +105,28 @@ def test_a_record_tells_its_outcome_and_names_nobody(
         assert not [word for word in ("4711", "1950") if word in str(each["facts"]["prescription"])]
         assert each["whole"]
         assert replay_today(each, knowledge).same
+
+
+def test_a_record_that_tells_another_outcome_than_its_digest_contradicts_itself(
+    log: DecisionLog, decide: Decide, request_sent: CheckRequest
+) -> None:
+    decide(request_sent)
+    (kept,) = records(log)
+    found = replay(log.folder, {**kept, "overall": "CLEAR"})
+    assert not found.same
+    assert "contradicts itself" in found.differences[0]
+    found = replay(log.folder, {**kept, "alerts": kept["alerts"][1:]})
+    assert not found.same
+
+
+@pytest.mark.parametrize("change", [{"v": 3}, {"facts": [1] * 6}, {"facts": 7}])
+def test_a_record_of_another_form_is_refused(
+    change: dict[str, Any], log: DecisionLog, decide: Decide, request_sent: CheckRequest
+) -> None:
+    decide(request_sent)
+    for path in segments(log.folder):
+        for frame in read(path):
+            held = orjson.loads(frame.payload)
+            if held["kind"] == "decision":
+                with pytest.raises(ValueError, match=r"version|form"):
+                    read_record(orjson.dumps(held | change))
