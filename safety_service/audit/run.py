@@ -203,7 +203,7 @@ def _read(
     kept = files.read_json(work / "kept.json")
     new: Sequence[Named] = named
     inputs = None
-    if kept is not None and kept["key"] == key and _holds(kept["buckets"], buckets, options):
+    if kept is not None and kept["key"] == key and _holds(kept["buckets"], buckets, options) and _is_whole(work, kept):
         left = _not_read(kept, named)
         if left is not None:
             concepts = [each.path for each in named if each not in left and _form(kept, each) == CONCEPT]
@@ -218,7 +218,8 @@ def _read(
     if inputs is None:
         _begin_anew(work)
         buckets = _buckets(options, named, _HEADROOM)
-        kept = {"key": key, "buckets": buckets, "generation": -1, "files": [], "rows": dict.fromkeys(TABLES, 0)}
+        rows_of = dict.fromkeys(TABLES, 0)
+        kept = {"key": key, "buckets": buckets, "generation": -1, "files": [], "rows": rows_of, "stored": {}}
         inputs = Inputs([each.path for each in new], told_map)
     assert kept is not None
     tell.advance(sum(each.path.stat().st_size for each in named if each not in new))
@@ -244,6 +245,7 @@ def _read(
         "files": [*kept["files"], *map(asdict, counted)],
         "rows": {name: kept["rows"][name] + rows[name] for name in TABLES},
         "medications": inputs.medications,
+        "stored": {**kept["stored"], **_sizes(work, rows_folder(work, generation))},
     }
     files.write_json(work / "kept.json", kept)
     return kept
@@ -287,6 +289,18 @@ def _reads_the_same(kept: Mapping[str, Any], inputs: Inputs, new: Sequence[Named
         return False
     more_concepts = any(inputs.form(each.path) == CONCEPT for each in new)
     return not (more_concepts and any(each["form"].startswith("omop ") for each in kept["files"]))
+
+
+def _sizes(work: Path, folder: Path) -> dict[str, int]:
+    return {str(each.relative_to(work)): each.stat().st_size for each in sorted(folder.iterdir())}
+
+
+def _is_whole(work: Path, kept: Mapping[str, Any]) -> bool:
+    """No file of rows was lost or cut since it was written: one that is not there would read as "no rows"."""
+    try:
+        return all((work / name).stat().st_size == size for name, size in kept["stored"].items())
+    except OSError:
+        return False
 
 
 def _begin_anew(work: Path) -> None:

@@ -322,3 +322,20 @@ def test_a_medication_that_an_earlier_file_refers_to_begins_anew(tmp_path: Path)
     (source / "c.ndjson").write_text(json.dumps({**request, "id": "s", "authoredOn": "2024-02-05"}) + "\n")
     assert run(tmp_path / "out", source)["checked_records"] == {"order": 2}
     assert json.loads((tmp_path / "out" / ".work" / "kept.json").read_text())["generation"] == 1
+
+
+@pytest.mark.parametrize("harm", ["lost", "cut"])
+def test_rows_that_were_lost_from_what_is_kept_are_read_again(harm: str, tmp_path: Path) -> None:
+    """A bucket's file of holes that is not there would read as "nothing was refused"."""
+    rows = [["p", "r1", "2024-03-01", RELAXANT, "10"], ["p", "r2", "2024-03-04", RELAXANT, "many"]]
+    source = put(tmp_path / "in", {"rx": [list(RX), *rows]})
+    whole = run(tmp_path / "out", source, statuses=True)
+    (holes,) = (tmp_path / "out" / ".work" / "rows").rglob("*-holes.parquet")
+    if harm == "lost":
+        holes.unlink()
+    else:
+        holes.write_bytes(holes.read_bytes()[:-1])
+    for each in (tmp_path / "out" / ".work").iterdir():
+        if each.is_dir() and each.name != "rows":
+            shutil.rmtree(each)
+    assert said(run(tmp_path / "out", source, statuses=True))[0] == said(whole)[0]
