@@ -246,10 +246,13 @@ def indications_of(text: str) -> tuple[Condition, ...]:
 
 
 def planned_end(row: Row) -> int | None:
-    """The end as it was told with the order; that of a record that was stopped is the day of the stop, known then."""
+    """The end as it was told with the order; an end that is the day of a stop was known on that day only."""
     end: int | None = row["end"]
-    stopped = row["status"] == RecordStatus.STOPPED and row["stopped_on"] is None
-    return None if stopped and end is not None and end > row["known_on"] else end
+    if end is None or end <= row["known_on"]:
+        return end
+    stopped_on = row["stopped_on"]
+    stopped = row["status"] == RecordStatus.STOPPED if stopped_on is None else stopped_on == end
+    return None if stopped else end
 
 
 def prescription_of(row: Row) -> Prescription:
@@ -301,7 +304,7 @@ def record_of(row: Row) -> Dated:
     stopped = row["stopped_on"]
     if stopped is not None:
         over = stopped if end is None else min(end, stopped)
-        before = replace(record, status=RecordStatus.UNSPECIFIED)
+        before = replace(record, status=RecordStatus.UNSPECIFIED, end=planned_end(row))
         return Dated(stopped, before, replace(record, status=RecordStatus.STOPPED, end=over))
     if status is RecordStatus.STOPPED and end is not None:
         return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED, end=None), record)

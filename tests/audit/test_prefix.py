@@ -38,7 +38,8 @@ def _record(row: Any, day: int) -> Row:
     """Before the end was told: a stop that comes later, or a record that is not over yet."""
     status, end = row["status"], row["end"]
     if row["stopped_on"] is not None:
-        return {**row, "status": 0, "stopped_on": None} if row["stopped_on"] > day else dict(row)
+        told = {"end": None} if end == row["stopped_on"] else {}  # filled in on the day of the stop
+        return {**row, "status": 0, "stopped_on": None, **told} if row["stopped_on"] > day else dict(row)
     if status == RecordStatus.STOPPED and end is not None and end > day:
         return {**row, "status": 0, "end": None}
     if status == RecordStatus.COMPLETED and end is not None and end > day:
