@@ -22,6 +22,7 @@ _ACTIVE = patient_pb2.RECORD_STATUS_ACTIVE
 _COMPLETED = patient_pb2.RECORD_STATUS_COMPLETED
 _STOPPED = patient_pb2.RECORD_STATUS_STOPPED
 _PLANNED = patient_pb2.RECORD_STATUS_PLANNED
+_UNKNOWN = patient_pb2.RECORD_STATUS_UNKNOWN
 _NEVER = patient_pb2.RECORD_STATUS_ENTERED_IN_ERROR  # read as if it had not been sent
 # A dispensing that is completed was handed out, which does not say that the taking has ended.
 _STATUS: dict[str, dict[str, patient_pb2.RecordStatus.ValueType]] = {
@@ -30,6 +31,7 @@ _STATUS: dict[str, dict[str, patient_pb2.RecordStatus.ValueType]] = {
         "completed": _COMPLETED,
         "stopped": _STOPPED,
         "draft": _PLANNED,
+        "unknown": _UNKNOWN,
         "cancelled": _NEVER,
         "entered-in-error": _NEVER,
     },
@@ -37,6 +39,7 @@ _STATUS: dict[str, dict[str, patient_pb2.RecordStatus.ValueType]] = {
         "preparation": _PLANNED,
         "in-progress": _PLANNED,
         "stopped": _STOPPED,
+        "unknown": _UNKNOWN,
         "cancelled": _NEVER,
         "declined": _NEVER,
         "entered-in-error": _NEVER,
@@ -46,6 +49,7 @@ _STATUS: dict[str, dict[str, patient_pb2.RecordStatus.ValueType]] = {
         "completed": _COMPLETED,
         "stopped": _STOPPED,
         "intended": _PLANNED,
+        "unknown": _UNKNOWN,
         "not-taken": _NEVER,
         "entered-in-error": _NEVER,
     },
