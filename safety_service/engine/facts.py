@@ -71,6 +71,7 @@ class Order(NamedTuple):
     notes: tuple[str, ...]
     told_by: tuple[object, ...]
     conflicts: tuple[str, ...]  # between the sig text and the fields
+    drugs: DrugClasses  # what the class bits of events stand for
 
     @property
     def low_end(self) -> int:
@@ -101,6 +102,7 @@ class LineFacts(NamedTuple):
     episode_records: tuple[int, ...]  # records of the same episode, latest first
     evidence: dict[str, tuple[str, ...]]  # codes and records behind facts, by name of the fact
     runs: tuple[Window, ...] = ()  # where the order is the partner: the days of the relaxant in use
+    in_use: tuple[Event, ...] = ()  # there: the relaxant's records that can share a day with the order
 
     def shares(self, event: Event) -> bool:
         """The event surely shares a day with the relaxant."""
@@ -145,8 +147,9 @@ def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resoluti
     )
     notes += given.notes
     return Order(
-        request, resolution, recorded, start, relaxant, strength, given, tuple(notes), told_by, completed.conflicts
-    )
+        request, resolution, recorded, start, relaxant, strength, given, tuple(notes), told_by, completed.conflicts,
+        knowledge.drugs,
+    )  # fmt: skip
 
 
 def candidate_lines(knowledge: Knowledge, order: Order) -> tuple[Line, ...]:
@@ -370,6 +373,7 @@ def pair_facts(
         episode_records=(),
         evidence=patient.evidence,
         runs=runs,
+        in_use=tuple(events),
     )
 
 
