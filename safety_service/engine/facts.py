@@ -71,6 +71,7 @@ class Order(NamedTuple):
     notes: tuple[str, ...]
     told_by: tuple[object, ...]
     conflicts: tuple[str, ...]  # between the sig text and the fields
+    drugs: DrugClasses  # what the class bits of events stand for
 
     @property
     def low_end(self) -> int:
@@ -82,7 +83,12 @@ class Order(NamedTuple):
 
 
 class LineFacts(NamedTuple):
-    """The facts for one product line, and what they were made from."""
+    """The facts for one product line, and what they were made from.
+
+    `window` holds the days that a partner must share. Where `runs` is set it is only their hull: their first day, last
+    sure end (NONE when no day is sure) and last possible end. Between two runs the relaxant is not taken, so whether a
+    drug shares a day is asked of the runs (`shares`), never of the hull.
+    """
 
     line: Line
     values: list[int]
@@ -90,12 +96,13 @@ class LineFacts(NamedTuple):
     history: History
     patient: PatientFacts
     dose: Dose
-    window: Window  # the days a partner must share
+    window: Window
     new_start: Answer
     conflicts: tuple[str, ...]
     episode_records: tuple[int, ...]  # records of the same episode, latest first
     evidence: dict[str, tuple[str, ...]]  # codes and records behind facts, by name of the fact
-    runs: tuple[Window, ...] = ()  # of `window`, where days between its first and last do not belong to it
+    runs: tuple[Window, ...] = ()  # where the order is the partner: the days of the relaxant in use
+    in_use: tuple[Event, ...] = ()  # there: the relaxant's records that can share a day with the order
 
     def shares(self, event: Event) -> bool:
         """The event surely shares a day with the relaxant."""
@@ -140,8 +147,9 @@ def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resoluti
     )
     notes += given.notes
     return Order(
-        request, resolution, recorded, start, relaxant, strength, given, tuple(notes), told_by, completed.conflicts
-    )
+        request, resolution, recorded, start, relaxant, strength, given, tuple(notes), told_by, completed.conflicts,
+        knowledge.drugs,
+    )  # fmt: skip
 
 
 def candidate_lines(knowledge: Knowledge, order: Order) -> tuple[Line, ...]:
@@ -365,6 +373,7 @@ def pair_facts(
         episode_records=(),
         evidence=patient.evidence,
         runs=runs,
+        in_use=tuple(events),
     )
 
 
@@ -380,7 +389,8 @@ def _runs(order: Order, events: list[Event]) -> tuple[Window, ...]:
         if start < low_end:
             sure.append((start, low_end, high_end))
         if not start < low_end or e.may_start < e.start:
-            possible.append((max(order.start, e.may_start), NONE, high_end))  # no day is sure: nothing shares one
+            first, last = may_share(order, e)
+            possible.append((first, NONE, last))  # no day is sure: nothing shares one
     runs: list[Window] = []
     for start, low_end, high_end in sorted(sure):
         if runs and start <= runs[-1][1]:
@@ -390,6 +400,16 @@ def _runs(order: Order, events: list[Event]) -> tuple[Window, ...]:
     if possible:
         runs.append((min(start for start, _, _ in possible), NONE, max(end for _, _, end in possible)))
     return tuple(runs)
+
+
+def may_share(order: Order, event: Event) -> tuple[int, int]:
+    """The days, half-open, on which a drug that can share a day with the order possibly does.
+
+    All of the order's where the drug's end is not after its start: such days contradict, and none can be believed.
+    """
+    if event.may_end <= event.may_start:
+        return order.start, order.high_end
+    return max(order.start, event.may_start), min(order.high_end, event.may_end)
 
 
 def order_events(knowledge: Knowledge, order: Order, history: History, besides: str) -> list[Event]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from safety_service.domain import Answer, MatchedBy, Missing
-from safety_service.engine.facts import LineFacts, Order
-from safety_service.engine.fold import ENDLESS
-from safety_service.engine.history import SUBSTANCE, UNRECOGNISED, History
+from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, may_share, shares
+from safety_service.engine.fold import ENDLESS, NONE
+from safety_service.engine.history import SUBSTANCE, UNRECOGNISED, Event, History
 from safety_service.engine.problems import SET_OF_FACT
 from safety_service.rules.vocabulary import FACTS, NO, SLOTS
 
@@ -19,6 +19,8 @@ _LABS = (
 )
 _ALLERGIES = ("allergy_to_drug", "allergy_to_carbamate", "allergy_to_other_ingredient", "any_drug_allergy")
 _EXPOSURE = ("episode_days", "episode_days_before", "days_in_hand", "class_episode_days", "days_since_relaxant_episode")
+# facts about drugs that share a day with the relaxant and with one another, and the classes they are of
+_OF_SEVERAL = {"overlap_opioid_and_benzodiazepine": ("opioid", "benzodiazepine"), "cns_active_count": (COUNTED,)}
 
 
 def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
@@ -47,7 +49,7 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
         case "overlap_opioid_use_disorder":
             return "patient.conditions", "what the opioid is for is not known"
         case "cns_active_count":
-            return _why_overlap(facts)
+            return _why_overlap(facts, name)
         case "days_since_maoi":
             return _why_maoi(history)
     if name.startswith("for_"):
@@ -62,7 +64,7 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
         open_course = order.supply.course_low != order.supply.course_high
         return _why_no_course(order) if history.complete and open_course else _why_history(history)
     if name.startswith("overlap_"):
-        return _why_overlap(facts)
+        return _why_overlap(facts, name)
     return FACTS[name].send, "not sent"
 
 
@@ -124,7 +126,7 @@ def _why_duplicate(facts: LineFacts) -> tuple[str, str]:
                 return "prescription.prescriber_id", "whether the prescriber is the same is not known"
             if not recorded.prescriber_id:
                 return f"{recorded.path}.prescriber_id", "whether the prescriber is the same is not known"
-    return _why_overlap(facts)
+    return _why_overlap(facts, "duplicate_order")
 
 
 def _why_maoi(history: History) -> tuple[str, str]:
@@ -176,24 +178,107 @@ def _why_history(history: History) -> tuple[str, str]:
     return "patient.medications", "the history leaves it open"
 
 
-def _why_overlap(facts: LineFacts) -> tuple[str, str]:
+def _why_overlap(facts: LineFacts, name: str) -> tuple[str, str]:
     order, history = facts.order, facts.history
     if order.relaxant != facts.line.ingredient:  # the order is the partner: whether it is of the class is what is asked
         if _not_recognised(order):
             return "prescription.medication", "the drug ordered was not recognised"
     elif not history.complete:
         return _why_history(history)
-    start, low_end, high_end = facts.window
-    for event in history.events:
-        if event.may_start < high_end and event.may_end > start:
-            path = history.records[event.record].path
-            if event.key == UNRECOGNISED:
-                return f"{path}.medication", "a drug on the list was not recognised"
-            if not (event.start < low_end and event.end > start):
-                return path, "its days, or this order's, leave open whether they meet"
+    found = _why_meeting(facts, name) if facts.in_use else _why_sharing(facts, name)
+    if found is not None:
+        return found
+    if not history.complete:
+        return _why_history(history)
     if _not_recognised(order):
         return "prescription.medication", "a part of the drug ordered was not recognised"
     return "patient.medications", "the history leaves it open"
+
+
+def _why_sharing(facts: LineFacts, name: str) -> tuple[str, str] | None:
+    """Why it is open whether drugs on the list share a day with the relaxant ordered."""
+    order = facts.order
+    listed = [each for each in _asked_of(facts, name) if each.may_start < order.high_end and each.may_end > order.start]
+    for event in listed:
+        if not _of_class(facts, event, name):
+            return _why_unrecognised(facts, event)
+        if not shares(event, facts.window):
+            only_beyond = event.may_start >= order.low_end
+            return _why_no_course(order) if only_beyond else _why_days(facts, event)
+    if name in _OF_SEVERAL:  # each shares a day with the order; whether with one another is open
+        for event in listed:
+            if (event.start, event.end) != (event.may_start, event.may_end):
+                return _why_days(facts, event)
+    return None
+
+
+def _why_meeting(facts: LineFacts, name: str) -> tuple[str, str] | None:
+    """Why it is open whether the order meets a relaxant in use, for facts `_OF_SEVERAL` on a day of another drug too.
+
+    The order's own course is asked for first, then the relaxant's days, then those of the other drug.
+    """
+    order, asked = facts.order, _asked_of(facts, name)
+    relaxants: list[Event] = []
+    others: list[Event] = []
+    for relaxant in facts.in_use:
+        start, end = may_share(order, relaxant)
+        sure = shares(relaxant, (order.start, order.low_end, order.high_end))
+        if name not in _OF_SEVERAL:
+            if start >= order.low_end:
+                return _why_no_course(order)
+            if not sure:
+                relaxants.append(relaxant)
+            continue
+        for other in asked:
+            first, last = max(start, other.may_start), min(end, other.may_end)
+            if first >= last or other.ingredient in order.resolution.names:
+                continue
+            if first >= order.low_end:
+                return _why_no_course(order)
+            last = min(last, order.low_end)
+            if not (sure and relaxant.start <= first and relaxant.end >= last):
+                relaxants.append(relaxant)
+            elif not (_of_class(facts, other, name) and other.start <= first and other.end >= last):
+                others.append(other)
+    if relaxants:
+        return _why_days(facts, relaxants[0])
+    for other in others:
+        return _why_days(facts, other) if _of_class(facts, other, name) else _why_unrecognised(facts, other)
+    return None
+
+
+def _asked_of(facts: LineFacts, name: str) -> list[Event]:
+    """The drugs on the list that are, or could be, what the fact asks about."""
+    own, classes = facts.line.ingredient, _classes(facts, name)
+    if name == "duplicate_order":
+        return [each for each in facts.history.events if each.ingredient == own or each.key == UNRECOGNISED]
+    return [each for each in facts.history.events if each.may_bits & classes and each.ingredient != own]
+
+
+def _of_class(facts: LineFacts, event: Event, name: str) -> bool:
+    if name == "duplicate_order":
+        return event.key != UNRECOGNISED
+    return bool(event.bits & _classes(facts, name))
+
+
+def _classes(facts: LineFacts, name: str) -> int:
+    """The bits of the classes that a fact asks about."""
+    sets = _OF_SEVERAL.get(name) or ((CLASS_OF_FACT[name],) if name in CLASS_OF_FACT else ())
+    return sum(facts.order.drugs.bit(each) for each in sets)
+
+
+def _why_days(facts: LineFacts, event: Event) -> tuple[str, str]:
+    path = facts.history.records[event.record].path
+    if event.may_end <= event.may_start != NONE:
+        return path, "its end is not after its start"
+    return path, "its days, or this order's, leave open whether they meet"
+
+
+def _why_unrecognised(facts: LineFacts, event: Event) -> tuple[str, str]:
+    path = facts.history.records[event.record].path
+    if event.key == UNRECOGNISED:
+        return f"{path}.medication", "a drug on the list was not recognised"
+    return f"{path}.medication", "the code of a drug on the list is too short to tell"
 
 
 def _not_recognised(order: Order) -> bool:
