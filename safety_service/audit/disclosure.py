@@ -11,7 +11,7 @@ Applied last, to the published copy only; nothing is ever counted on from what c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -93,6 +93,28 @@ def _rounded(count: int, profile: Profile) -> int | None:
     if profile.small(count):
         return None
     return (2 * count + profile.rounding) // (2 * profile.rounding) * profile.rounding
+
+
+def settles(shown: Mapping[str, int | None], sums: Mapping[str, Sequence[str]], profile: Profile) -> bool:
+    """Whether rounded numbers and what adds up to them leave a hidden one a single value.
+
+    `sums`: the parts of each, which may be sums themselves.
+    """
+    half = profile.rounding // 2
+    low = {name: profile.least if each is None else max(each - half, profile.most + 1) for name, each in shown.items()}
+    high = {name: profile.most if each is None else each + half for name, each in shown.items()}
+    before: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    while before != (low, high):
+        before = dict(low), dict(high)
+        for name, parts in sums.items():
+            least, most = sum(low[part] for part in parts), sum(high[part] for part in parts)
+            low[name], high[name] = max(low[name], least), min(high[name], most)
+            for part in parts:
+                low[part], high[part] = (
+                    max(low[part], low[name] - most + high[part]),
+                    min(high[part], high[name] - least + low[part]),
+                )
+    return any(each is None and low[name] >= high[name] for name, each in shown.items())
 
 
 def adding_up(rows: Mapping[str, Counts], profile: Profile, total_hidden: bool = False) -> dict[str, Shown]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safety_service.audit.charts import Series, bars, columns, lines
-from safety_service.audit.disclosure import Counts, Profile, Shown, adding_up, alone
+from safety_service.audit.disclosure import Counts, Profile, Shown, adding_up, alone, settles
 from safety_service.audit.measures import ANY_ALERT, Stored
 from safety_service.audit.tables import REASONS
 from safety_service.domain import Severity, to_date
@@ -236,18 +236,28 @@ def _rate_text(total: Whole, profile: Profile, kind: str) -> str:
 
 
 def _beyond_text(what: str, kind: str, days: pa.Table, knowledge: Knowledge, profile: Profile) -> str:
-    """How many courses or episodes go beyond the limit, of those whose days are known; "" where that would tell."""
+    """How many records go beyond the limit, of those whose days are known; "" where that would tell a small number.
+
+    Hidden bins count with what they hold: each sum is of all records and is rounded by itself.
+    """
     limit = knowledge.policy_numbers["policy.duration.guideline_days"]
-    shown = adding_up(_binned(what, kind, days, limit), profile)
-    numbers = [shown[label].fired for label in shown if label != _UNKNOWN_DAYS]
-    beyond = numbers[_edges(limit).index(limit) + 1 :]
-    over, whole = sum(each or 0 for each in beyond), sum(each or 0 for each in numbers)
-    hidden = profile.rounding == 1 and None in numbers
-    if hidden or not whole or profile.small(over) or profile.small(whole - over):
+    counted = _binned(what, kind, days, limit)
+    shown = {label: each.fired for label, each in adding_up(counted, profile).items()}
+    known = [label for label in counted if label != _UNKNOWN_DAYS]
+    past = known[_edges(limit).index(limit) + 1 :]
+    n_over, n_whole, n_all = (sum(counted[label].fired for label in each) for each in (past, known, counted))
+    over, whole, every = (alone(Counts(n), profile).fired for n in (n_over, n_whole, n_all))
+    if over is None or not whole or profile.small(n_whole - n_over):
+        return ""
+    if profile.rounding == 1 and None in (shown[label] for label in known):
+        return ""
+    sums = {"over": past, "whole": ["over", *known[: -len(past)]], "all": ["whole", _UNKNOWN_DAYS]}
+    if profile.rounding > 1 and settles({**shown, "over": over, "whole": whole, "all": every}, sums, profile):
         return ""
     return (
-        f"<strong>{_percent(over / whole)}</strong> of {_DAYS[what]} of {_KIND.get(kind, kind)} are longer than "
-        f"{limit} days: {over:,} of {whole:,} whose days are known."
+        f"<strong>{_percent(over / whole)}</strong> of {_BEYOND[what].format(kind=_KIND.get(kind, kind))} longer than "
+        f"{limit} days: {over:,} of {whole:,} whose days are known. Those for spasticity, which this limit does not "
+        "bind, are included."
     )
 
 
@@ -336,6 +346,10 @@ def _durations(kind: str, days: pa.Table, knowledge: Knowledge, profile: Profile
 
 
 _DAYS = {"course_days": "courses", "episode_days": "episodes"}
+_BEYOND = {
+    "course_days": "courses of {kind} are",
+    "episode_days": "{kind} stand in an episode that is then",  # each record by its episode up to then
+}
 _UNKNOWN_DAYS = "not known"
 
 

@@ -115,6 +115,42 @@ def test_the_limit_stands_between_21_days_and_22(page: str, knowledge: Knowledge
     assert ">22–28</th>" in page
 
 
+def of_days(what: str, days: dict[int, int]) -> Audited:
+    """Orders by their days; -1 is not known."""
+    month, number = to_day(date(2024, 1, 1)), sum(days.values())
+    counts = as_table([("", "order", "all", "", month, "passed", number)], COUNTS)
+    return Audited(counts, as_table([(what, "order", "x", *each) for each in days.items()], DAYS), MANIFEST)
+
+
+def beyond(profile: str, knowledge: Knowledge, days: dict[int, int], what: str = "course_days") -> set[str]:
+    """What the page says of days beyond the limit."""
+    text = report_page(of_days(what, days), knowledge, PROFILES[profile])
+    return set(re.findall(r"<strong>[^<]*</strong> of [^<]* longer than 21 days: [^<]*", text))
+
+
+def test_days_that_are_hidden_one_by_one_count_in_what_is_beyond_the_limit(knowledge: Knowledge) -> None:
+    days = {7: 40, 25: 7, 40: 7, 50: 7, 80: 10, 120: 7}  # 38 of 78
+    assert beyond("opensafely", knowledge, days) == {
+        "<strong>50 %</strong> of courses of orders are longer than 21 days: 40 of 80 whose days are known. "
+        "Those for spasticity, which this limit does not bind, are included."
+    }
+    assert beyond("cms", knowledge, days) == set()
+
+
+def test_records_are_counted_by_their_episode_up_to_then_and_not_episodes(knowledge: Knowledge) -> None:
+    (said,) = beyond("cms", knowledge, {7: 60, 25: 20}, "episode_days")
+    assert said.startswith(
+        "<strong>25 %</strong> of orders stand in an episode that is then longer than 21 days: 20 of 80 whose"
+    )
+
+
+def test_what_is_beyond_the_limit_is_not_said_where_it_settles_a_hidden_number(knowledge: Knowledge) -> None:
+    """Four of 10 are 32 or more, their sum of 30 is 32 or less: the fifth would be 0."""
+    days = {7: 40, 25: 8, 40: 8, 50: 8, 80: 8}
+    assert beyond("opensafely", knowledge, days) == set()
+    assert beyond("opensafely", knowledge, {**days, 25: 12}) != set()
+
+
 def test_prescribers_stand_in_it_only_when_asked_for(page: str, knowledge: Knowledge) -> None:
     assert "Dr 3" not in page
     assert "Dr 3" in report_page(made(), knowledge, PROFILES["opensafely"], prescribers=True)
