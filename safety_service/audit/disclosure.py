@@ -30,6 +30,11 @@ class Profile:
         return self.least <= count <= self.most
 
     @property
+    def middle(self) -> float:
+        """What a hidden number counts as where one must stand for all of them."""
+        return (self.least + self.most) / 2
+
+    @property
     def mark(self) -> str:
         """What stands for a hidden number."""
         return f"{self.least}–{self.most}" if self.rounding > 1 else "hidden"

@@ -275,22 +275,27 @@ def _by_month(kind: str, groups: _Groups, profile: Profile, total: Shown) -> str
 
 
 def _deciles(rule: str, named: str, kind: str, groups: _Groups, profile: Profile) -> str:
-    """Deciles of the rate across practices; a month with few practices has none."""
+    """Deciles, across practices, of rates made of what may be shown; a month with few practices has none.
+
+    A percentile can be the rate of one practice: no rate is made of a number that is hidden.
+    """
     by_month: dict[int, list[float]] = defaultdict(list)
+    least = max(FEWEST_RECORDS, profile.most + 1)
     for (_, month), each in groups.cells(rule, kind, "practice").items():
         by_month[month]
-        of = each.known + each.open if rule == ANY_ALERT else each.known
-        if of >= max(FEWEST_RECORDS, profile.most + 1):
-            by_month[month].append(each.fired / of)
+        rate = _shown_rate(rule, each, profile, least)
+        if rate is not None:
+            by_month[month].append(rate)
     title = f"Practices compared, {named}: deciles of the rate"
     enough = {m: sorted(rates) for m, rates in by_month.items() if len(rates) >= FEWEST_PRACTICES}
     months = [m for m in sorted(by_month) if min(enough, default=m) <= m <= max(enough, default=m)]
+    left_out = _left_out(profile)
     if not enough:
+        records = "records" if rule == ANY_ALERT else "records on which the rule could be decided"
         return _figure(
             title,
             "",
-            f"<p>Not drawn: no month has {FEWEST_PRACTICES} practices with {max(FEWEST_RECORDS, profile.most + 1)} or "
-            "more records that could be decided.</p>",
+            f"<p>Not drawn: no month has {FEWEST_PRACTICES} practices with {least} or more {records}. {left_out}</p>",
         )
     points = [10 * i for i in range(1, 10)]
     table = {p: [_percentile(enough[m], p) if m in enough else None for m in months] for p in points}
@@ -308,11 +313,27 @@ def _deciles(rule: str, named: str, kind: str, groups: _Groups, profile: Profile
         for i, m in enumerate(months)
         if m in enough
     ]
-    return _figure(title, chart, _table("Percentiles, to the nearest per cent", head, rows))
+    return _figure(title, f"<p>{left_out}</p>{chart}", _table("Percentiles, to the nearest per cent", head, rows))
+
+
+def _shown_rate(rule: str, counts: Counts, profile: Profile, least: int) -> float | None:
+    """From the numbers that may be shown, None where it is hidden or of fewer than `least`."""
+    shown = alone(counts, profile)
+    of = _whole(counts, shown, profile).records if rule == ANY_ALERT else shown.known
+    if of is None or of < least or (shown.fired is None and profile.rounding == 1):
+        return None
+    # without practices of few alerts, which rounding makes all alike, the others would look like all
+    return (profile.middle if shown.fired is None else shown.fired) / of
+
+
+def _left_out(profile: Profile) -> str:
+    if profile.rounding > 1:
+        return f"Rates are of rounded numbers; a hidden number of alerts counts as {profile.middle:g}."
+    return "Practices of which a number is hidden in a month are left out of it: the deciles are of the others."
 
 
 def _percentile(ordered: Sequence[float], percent: int) -> float:
-    """Between the two nearest, to a whole per cent, so that no practice's count is told by it."""
+    """Between the two nearest, to a whole per cent; it may be the rate of one practice."""
     at = (len(ordered) - 1) * percent / 100
     low = int(at)
     high = min(low + 1, len(ordered) - 1)
@@ -426,7 +447,7 @@ def _method(manifest: Mapping[str, Any], knowledge: Knowledge, profile: Profile)
         "stands whatever else could not be decided. Roll-ups are sums of records.</p>"
         f"<p>Small numbers, profile <em>{escape(profile.name)}</em>: {escape(profile.says)}. Rates are worked out "
         "from the numbers shown. Percentiles of practices are to the nearest per cent, from months with at least "
-        f"{FEWEST_PRACTICES} practices.</p>"
+        f"{FEWEST_PRACTICES} practices. {_left_out(profile)}</p>"
         + _table("Made with", ("What", "Version and digest"), named)
         + _table("Input files", ("File", "SHA-256"), inputs)
         + _table("Sources of the rules", ("Title", "Publisher", "Date", "Address"), sources),

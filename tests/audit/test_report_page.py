@@ -264,6 +264,41 @@ def test_few_practices_are_not_compared(knowledge: Knowledge) -> None:
     assert "line-decile" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
 
 
+def of_practices(practices: dict[str, tuple[int, int, int]]) -> Audited:
+    """One month of practices: fired, passed, not evaluable."""
+    month = to_day(date(2024, 1, 1))
+    rows = [("", "order", level, unit if level == "practice" else "", month, answer, number)
+            for unit, numbers in practices.items() for answer, number in zip(ANSWERS, numbers, strict=True)
+            for level in ("practice", "all")]  # fmt: skip
+    return Audited(as_table(rows, COUNTS), DAYS.empty_table(), MANIFEST)
+
+
+PERCENTILES = "Percentiles, to the nearest per cent"
+NINE = {f"P{i}": (30 + 4 * i, 70 - 4 * i, 0) for i in range(9)}
+
+
+def test_no_percentile_tells_a_hidden_number_of_a_practice(knowledge: Knowledge) -> None:
+    """Of eleven practices the 10th percentile is the rate of the second: it is the same for all it could hide."""
+    said = []
+    for fired in range(8):
+        few = {"Big": (8, 392, 20), "Hidden": (fired, 40 - fired, 0)}
+        text = report_page(of_practices(few | NINE), knowledge, PROFILES["opensafely"])
+        said.append(tables_of(text)[PERCENTILES])
+    assert said[0][0][:3] == ["2024-01", "11", "9 %"]  # 3.5 of 40
+    assert said == [said[0]] * 8
+
+
+@pytest.mark.parametrize("profile", ["cms", "omop"])
+def test_a_practice_of_which_a_number_is_hidden_is_left_out_of_exact_percentiles(
+    profile: str, knowledge: Knowledge
+) -> None:
+    some = {**NINE, "Big": (20, 380, 20), "Other": (20, 30, 0), "Hidden": (2, 38, 0)}
+    text = report_page(of_practices(some), knowledge, PROFILES[profile])
+    ((_, practices, lowest, *_),) = tables_of(text)[PERCENTILES]
+    assert (practices, lowest) == ("11", "30 %")
+    assert "Practices of which a number is hidden in a month are left out of it" in text
+
+
 def test_an_audit_writes_it_whole_and_says_by_which_profile(tmp_path: Path) -> None:
     source = write_rows(
         tmp_path / "rx.csv",
