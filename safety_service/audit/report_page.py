@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, NamedTuple
@@ -413,7 +414,8 @@ def _options(kind: str, groups: _Groups, profile: Profile) -> str:
 
 
 def _units(title: str, label: str, counts: Mapping[str, Counts], profile: Profile, total: Shown) -> str:
-    named = {name or "not named": each for name, each in counts.items()}
+    none = _free("not named", counts)
+    named = {name or none: each for name, each in counts.items()}
     shown = adding_up(named, profile, total.known is None)
     return f"<h3>{escape(title)}</h3>" + _whole_table(label, named, shown, profile)
 
@@ -426,8 +428,15 @@ def _first_and_rest(counts: Mapping[str, Counts], most: int) -> dict[str, Counts
         rest = Counts()
         for name in ordered[most:]:
             rest += counts[name]
-        found["all others"] = rest
+        found[_free("all others", counts)] = rest
     return found
+
+
+def _free(label: str, taken: Container[str]) -> str:
+    """The label, in brackets where a practice, prescriber or drug is really called so."""
+    while label in taken:
+        label = f"[{label}]"
+    return label
 
 
 def _method(manifest: Mapping[str, Any], knowledge: Knowledge, profile: Profile) -> str:
@@ -522,7 +531,10 @@ def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 
 def _is_number(said: str) -> bool:
-    return said[:1].isdigit() or said in ("–", "hidden")
+    return _NUMBER.fullmatch(said) is not None
+
+
+_NUMBER = re.compile(r"\d{1,3}(,\d{3})*( %)?|\d+–\d+|–|hidden")  # no digest that begins with a digit
 
 
 _STYLE = """

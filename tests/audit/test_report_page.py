@@ -20,7 +20,7 @@ import pytest
 from safety_service.audit.check import DAYS
 from safety_service.audit.disclosure import PROFILES, Profile
 from safety_service.audit.measures import ANSWERS, COUNTS
-from safety_service.audit.report_page import Audited, report_page
+from safety_service.audit.report_page import MOST_PRACTICES, Audited, _is_number, report_page
 from safety_service.domain import to_date, to_day
 from safety_service.knowledge.knowledge import Knowledge
 from tests.audit.records import run, table, write_rows
@@ -297,6 +297,33 @@ def test_a_practice_of_which_a_number_is_hidden_is_left_out_of_exact_percentiles
     ((_, practices, lowest, *_),) = tables_of(text)[PERCENTILES]
     assert (practices, lowest) == ("11", "30 %")
     assert "Practices of which a number is hidden in a month are left out of it" in text
+
+
+def test_a_practice_that_is_called_like_a_row_of_the_table_keeps_its_own(knowledge: Knowledge) -> None:
+    names = ("", "not named", "[not named]", "all others")
+    some = {name: (20 + i, 30, 0) for i, name in enumerate(names)}
+    rows = tables_of(report_page(of_practices(some), knowledge, PROFILES["cms"]))["By practice"]
+    told = {name: fired for name, fired, *_ in rows}
+    assert told == {"[[not named]]": "20", "not named": "21", "[not named]": "22", "all others": "23"}
+    many = {f"P{i}": (40, 60, 0) for i in range(MOST_PRACTICES)} | {"all others": (39, 20, 0), "last": (11, 12, 0)}
+    rows = tables_of(report_page(of_practices(many), knowledge, PROFILES["cms"]))["By practice"]
+    assert [row[:3] for row in rows][-1] == ["[all others]", "50", "82"]
+
+
+def test_what_is_not_drawn_says_which_records_were_too_few(knowledge: Knowledge) -> None:
+    text = report_page(made(practices=9), knowledge, PROFILES["opensafely"])
+    assert "any alert of MODERATE or above" in text
+    assert "10 practices with 11 or more records. " in text
+    assert "10 practices with 11 or more records on which the rule could be decided. " in text
+
+
+def test_a_digest_is_no_number(knowledge: Knowledge) -> None:
+    digest = "3" + "a" * 63
+    manifest = {**MANIFEST, "kernel_digest": digest, "inputs": [{**MANIFEST["inputs"][0], "digest": digest}]}
+    text = report_page(Audited(made().counts, made().days, manifest), knowledge, PROFILES["opensafely"])
+    assert text.count(f"<td>{digest}</td>") == 2
+    for each in ("–", "0–7", "1,250", "12 %"):
+        assert _is_number(each)
 
 
 def test_an_audit_writes_it_whole_and_says_by_which_profile(tmp_path: Path) -> None:
