@@ -2,8 +2,9 @@
 
 Applied last, to the published copy only; nothing is ever counted on from what comes out of here.
 
-* A profile that rounds hides each count up to its threshold, zero among them, and rounds the rest: a difference of
-  rounded numbers tells no small one.
+* A profile that rounds hides each count up to its threshold, zero among them, and rounds the rest. That one rounded
+  number less another tells no small one is usual, not certain: four rows of at most 7 with a total shown as 30 are 7
+  each. Tables are not checked for this; what `settles` is asked about is.
 * A profile that does not round hides a row whole when a count in it is small, its passes as well, since these are known
   minus fired. Rows that add up to a total that is shown are then hidden until two or more are, and what is hidden
   together is not small either. Each hidden row stands in one sum of rows alone, so no other sum gives it away.
