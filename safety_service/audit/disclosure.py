@@ -2,8 +2,9 @@
 
 Applied last, to the published copy only; nothing is ever counted on from what comes out of here.
 
-* A profile that rounds hides each count up to its threshold, zero among them, and rounds the rest: a difference of
-  rounded numbers tells no small one.
+* A profile that rounds hides each count up to its threshold, zero among them, and rounds the rest. That one rounded
+  number less another tells no small one is usual, not certain: four rows of at most 7 with a total shown as 30 are 7
+  each. Tables are not checked for this; what `settles` is asked about is.
 * A profile that does not round hides a row whole when a count in it is small, its passes as well, since these are known
   minus fired. Rows that add up to a total that is shown are then hidden until two or more are, and what is hidden
   together is not small either. Each hidden row stands in one sum of rows alone, so no other sum gives it away.
@@ -11,7 +12,7 @@ Applied last, to the published copy only; nothing is ever counted on from what c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +29,11 @@ class Profile:
 
     def small(self, count: int) -> bool:
         return self.least <= count <= self.most
+
+    @property
+    def middle(self) -> float:
+        """What a hidden number counts as where one must stand for all of them."""
+        return (self.least + self.most) / 2
 
     @property
     def mark(self) -> str:
@@ -93,6 +99,30 @@ def _rounded(count: int, profile: Profile) -> int | None:
     if profile.small(count):
         return None
     return (2 * count + profile.rounding) // (2 * profile.rounding) * profile.rounding
+
+
+def settles(shown: Mapping[str, int | None], sums: Mapping[str, Sequence[str]], profile: Profile) -> bool:
+    """Whether rounded numbers and what adds up to them leave a hidden one a single value, or contradict each other.
+
+    `sums`: the parts of each, which may be sums themselves.
+    """
+    half = profile.rounding // 2
+    low = {name: profile.least if each is None else max(each - half, profile.most + 1) for name, each in shown.items()}
+    high = {name: profile.most if each is None else each + half for name, each in shown.items()}
+    before: tuple[dict[str, int], dict[str, int]] = ({}, {})
+    while before != (low, high):
+        before = dict(low), dict(high)
+        for name, parts in sums.items():
+            least, most = sum(low[part] for part in parts), sum(high[part] for part in parts)
+            low[name], high[name] = max(low[name], least), min(high[name], most)
+            for part in parts:
+                low[part], high[part] = (
+                    max(low[part], low[name] - most + high[part]),
+                    min(high[part], high[name] - least + low[part]),
+                )
+        if any(low[name] > high[name] for name in low):
+            return True
+    return any(each is None and low[name] >= high[name] for name, each in shown.items())
 
 
 def adding_up(rows: Mapping[str, Counts], profile: Profile, total_hidden: bool = False) -> dict[str, Shown]:

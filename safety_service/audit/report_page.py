@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safety_service.audit.charts import Series, bars, columns, lines
-from safety_service.audit.disclosure import Counts, Profile, Shown, adding_up, alone
+from safety_service.audit.disclosure import Counts, Profile, Shown, adding_up, alone, settles
 from safety_service.audit.measures import ANY_ALERT, Stored
 from safety_service.audit.tables import REASONS
 from safety_service.domain import Severity, to_date
@@ -236,18 +237,28 @@ def _rate_text(total: Whole, profile: Profile, kind: str) -> str:
 
 
 def _beyond_text(what: str, kind: str, days: pa.Table, knowledge: Knowledge, profile: Profile) -> str:
-    """How many courses or episodes go beyond the limit, of those whose days are known; "" where that would tell."""
+    """How many records go beyond the limit, of those whose days are known; "" where that would tell a small number.
+
+    Hidden bins count with what they hold: each sum is of all records and is rounded by itself.
+    """
     limit = knowledge.policy_numbers["policy.duration.guideline_days"]
-    shown = adding_up(_binned(what, kind, days, limit), profile)
-    numbers = [shown[label].fired for label in shown if label != _UNKNOWN_DAYS]
-    beyond = numbers[_edges(limit).index(limit) + 1 :]
-    over, whole = sum(each or 0 for each in beyond), sum(each or 0 for each in numbers)
-    hidden = profile.rounding == 1 and None in numbers
-    if hidden or not whole or profile.small(over) or profile.small(whole - over):
+    counted = _binned(what, kind, days, limit)
+    shown = {label: each.fired for label, each in adding_up(counted, profile).items()}
+    known = [label for label in counted if label != _UNKNOWN_DAYS]
+    past = known[_edges(limit).index(limit) + 1 :]
+    n_over, n_whole, n_all = (sum(counted[label].fired for label in each) for each in (past, known, counted))
+    over, whole, every = (alone(Counts(n), profile).fired for n in (n_over, n_whole, n_all))
+    if over is None or not whole or profile.small(n_whole - n_over):
+        return ""
+    if profile.rounding == 1 and None in (shown[label] for label in known):
+        return ""
+    sums = {"over": past, "whole": ["over", *known[: -len(past)]], "all": ["whole", _UNKNOWN_DAYS]}
+    if profile.rounding > 1 and settles({**shown, "over": over, "whole": whole, "all": every}, sums, profile):
         return ""
     return (
-        f"<strong>{_percent(over / whole)}</strong> of {_DAYS[what]} of {_KIND.get(kind, kind)} are longer than "
-        f"{limit} days: {over:,} of {whole:,} whose days are known."
+        f"<strong>{_percent(over / whole)}</strong> of {_BEYOND[what].format(kind=_KIND.get(kind, kind))} longer than "
+        f"{limit} days: {over:,} of {whole:,} whose days are known. Those for spasticity, which this limit does not "
+        "bind, are included."
     )
 
 
@@ -265,22 +276,27 @@ def _by_month(kind: str, groups: _Groups, profile: Profile, total: Shown) -> str
 
 
 def _deciles(rule: str, named: str, kind: str, groups: _Groups, profile: Profile) -> str:
-    """Deciles of the rate across practices; a month with few practices has none."""
+    """Deciles, across practices, of rates made of what may be shown; a month with few practices has none.
+
+    A percentile can be the rate of one practice: no rate is made of a number that is hidden.
+    """
     by_month: dict[int, list[float]] = defaultdict(list)
+    least = max(FEWEST_RECORDS, profile.most + 1)
     for (_, month), each in groups.cells(rule, kind, "practice").items():
         by_month[month]
-        of = each.known + each.open if rule == ANY_ALERT else each.known
-        if of >= max(FEWEST_RECORDS, profile.most + 1):
-            by_month[month].append(each.fired / of)
+        rate = _shown_rate(rule, each, profile, least)
+        if rate is not None:
+            by_month[month].append(rate)
     title = f"Practices compared, {named}: deciles of the rate"
     enough = {m: sorted(rates) for m, rates in by_month.items() if len(rates) >= FEWEST_PRACTICES}
     months = [m for m in sorted(by_month) if min(enough, default=m) <= m <= max(enough, default=m)]
+    left_out = _left_out(profile)
     if not enough:
+        records = "records" if rule == ANY_ALERT else "records on which the rule could be decided"
         return _figure(
             title,
             "",
-            f"<p>Not drawn: no month has {FEWEST_PRACTICES} practices with {max(FEWEST_RECORDS, profile.most + 1)} or "
-            "more records that could be decided.</p>",
+            f"<p>Not drawn: no month has {FEWEST_PRACTICES} practices with {least} or more {records}. {left_out}</p>",
         )
     points = [10 * i for i in range(1, 10)]
     table = {p: [_percentile(enough[m], p) if m in enough else None for m in months] for p in points}
@@ -298,11 +314,27 @@ def _deciles(rule: str, named: str, kind: str, groups: _Groups, profile: Profile
         for i, m in enumerate(months)
         if m in enough
     ]
-    return _figure(title, chart, _table("Percentiles, to the nearest per cent", head, rows))
+    return _figure(title, f"<p>{left_out}</p>{chart}", _table("Percentiles, to the nearest per cent", head, rows))
+
+
+def _shown_rate(rule: str, counts: Counts, profile: Profile, least: int) -> float | None:
+    """From the numbers that may be shown, None where it is hidden or of fewer than `least`."""
+    shown = alone(counts, profile)
+    of = _whole(counts, shown, profile).records if rule == ANY_ALERT else shown.known
+    if of is None or of < least or (shown.fired is None and profile.rounding == 1):
+        return None
+    # without practices of few alerts, which rounding makes all alike, the others would look like all
+    return (profile.middle if shown.fired is None else shown.fired) / of
+
+
+def _left_out(profile: Profile) -> str:
+    if profile.rounding > 1:
+        return f"Rates are of rounded numbers; a hidden number of alerts counts as {profile.middle:g}."
+    return "Practices of which a number is hidden in a month are left out of it: the deciles are of the others."
 
 
 def _percentile(ordered: Sequence[float], percent: int) -> float:
-    """Between the two nearest, to a whole per cent, so that no practice's count is told by it."""
+    """Between the two nearest, to a whole per cent; it may be the rate of one practice."""
     at = (len(ordered) - 1) * percent / 100
     low = int(at)
     high = min(low + 1, len(ordered) - 1)
@@ -336,6 +368,10 @@ def _durations(kind: str, days: pa.Table, knowledge: Knowledge, profile: Profile
 
 
 _DAYS = {"course_days": "courses", "episode_days": "episodes"}
+_BEYOND = {
+    "course_days": "courses of {kind} are",
+    "episode_days": "{kind} stand in an episode that is then",  # each record by its episode up to then
+}
 _UNKNOWN_DAYS = "not known"
 
 
@@ -378,7 +414,8 @@ def _options(kind: str, groups: _Groups, profile: Profile) -> str:
 
 
 def _units(title: str, label: str, counts: Mapping[str, Counts], profile: Profile, total: Shown) -> str:
-    named = {name or "not named": each for name, each in counts.items()}
+    none = _free("not named", counts)
+    named = {name or none: each for name, each in counts.items()}
     shown = adding_up(named, profile, total.known is None)
     return f"<h3>{escape(title)}</h3>" + _whole_table(label, named, shown, profile)
 
@@ -391,8 +428,15 @@ def _first_and_rest(counts: Mapping[str, Counts], most: int) -> dict[str, Counts
         rest = Counts()
         for name in ordered[most:]:
             rest += counts[name]
-        found["all others"] = rest
+        found[_free("all others", counts)] = rest
     return found
+
+
+def _free(label: str, taken: Container[str]) -> str:
+    """The label, in brackets where a practice, prescriber or drug is really called so."""
+    while label in taken:
+        label = f"[{label}]"
+    return label
 
 
 def _method(manifest: Mapping[str, Any], knowledge: Knowledge, profile: Profile) -> str:
@@ -412,7 +456,7 @@ def _method(manifest: Mapping[str, Any], knowledge: Knowledge, profile: Profile)
         "stands whatever else could not be decided. Roll-ups are sums of records.</p>"
         f"<p>Small numbers, profile <em>{escape(profile.name)}</em>: {escape(profile.says)}. Rates are worked out "
         "from the numbers shown. Percentiles of practices are to the nearest per cent, from months with at least "
-        f"{FEWEST_PRACTICES} practices.</p>"
+        f"{FEWEST_PRACTICES} practices. {_left_out(profile)}</p>"
         + _table("Made with", ("What", "Version and digest"), named)
         + _table("Input files", ("File", "SHA-256"), inputs)
         + _table("Sources of the rules", ("Title", "Publisher", "Date", "Address"), sources),
@@ -487,7 +531,10 @@ def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 
 def _is_number(said: str) -> bool:
-    return said[:1].isdigit() or said in ("–", "hidden")
+    return _NUMBER.fullmatch(said) is not None
+
+
+_NUMBER = re.compile(r"\d{1,3}(,\d{3})*( %)?|\d+–\d+|–|hidden")  # no digest that begins with a digit
 
 
 _STYLE = """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safety_service.audit.disclosure import HIDDEN, PROFILES, Counts, Profile, Shown, adding_up, alone
+from safety_service.audit.disclosure import HIDDEN, PROFILES, Counts, Profile, Shown, adding_up, alone, settles
 
 EXACT = [each for each in PROFILES.values() if each.rounding == 1]
 NUMBERS = st.one_of(st.integers(0, 14), st.integers(0, 60))
@@ -144,6 +145,28 @@ def test_rounded_numbers_leave_a_small_one_open(rows: dict[str, Counts]) -> None
                 low -= 7 if said is None else said + 2
                 high -= 0 if said is None else said - 2
             assert min(high, 7) - max(low, 0) >= 1
+
+
+@given(st.lists(st.sampled_from((0, 1, 7, 8, 9, 12)), min_size=2, max_size=4), st.integers(1, 3))
+def test_what_rounded_sums_settle_is_what_trying_all_numbers_finds(truth: list[int], cut: int) -> None:
+    """A sum of the first parts, and of all: against all the numbers that round to what is shown."""
+    profile = PROFILES["opensafely"]
+
+    def rounded(number: int) -> int | None:
+        return alone(Counts(number), profile).fired
+
+    names = "abcd"[: len(truth)]
+    shown = {**dict(zip(names, map(rounded, truth), strict=True)), "first": rounded(sum(truth[:cut]))}
+    shown["all"] = rounded(sum(truth))
+    told = [[each for each in range(15) if rounded(each) == shown[name]] for name in names]
+    could = [
+        each for each in product(*told)
+        if rounded(sum(each[:cut])) == shown["first"] and rounded(sum(each)) == shown["all"]
+    ]  # fmt: skip
+    found = any(shown[name] is None and len({each[i] for each in could}) == 1 for i, name in enumerate(names))
+    found |= shown["first"] is None and len({sum(each[:cut]) for each in could}) == 1
+    sums = {"first": names[:cut], "all": ["first", *names[cut:]]}
+    assert settles(shown, sums, profile) == found
 
 
 @given(st.sampled_from(list(PROFILES.values())), TABLE)

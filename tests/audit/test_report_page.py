@@ -20,7 +20,7 @@ import pytest
 from safety_service.audit.check import DAYS
 from safety_service.audit.disclosure import PROFILES, Profile
 from safety_service.audit.measures import ANSWERS, COUNTS
-from safety_service.audit.report_page import Audited, report_page
+from safety_service.audit.report_page import MOST_PRACTICES, Audited, _is_number, report_page
 from safety_service.domain import to_date, to_day
 from safety_service.knowledge.knowledge import Knowledge
 from tests.audit.records import run, table, write_rows
@@ -113,6 +113,42 @@ def test_the_limit_stands_between_21_days_and_22(page: str, knowledge: Knowledge
     assert f">{limit} days</text>" in page
     assert ">15–21</th>" in page
     assert ">22–28</th>" in page
+
+
+def of_days(what: str, days: dict[int, int]) -> Audited:
+    """Orders by their days; -1 is not known."""
+    month, number = to_day(date(2024, 1, 1)), sum(days.values())
+    counts = as_table([("", "order", "all", "", month, "passed", number)], COUNTS)
+    return Audited(counts, as_table([(what, "order", "x", *each) for each in days.items()], DAYS), MANIFEST)
+
+
+def beyond(profile: str, knowledge: Knowledge, days: dict[int, int], what: str = "course_days") -> set[str]:
+    """What the page says of days beyond the limit."""
+    text = report_page(of_days(what, days), knowledge, PROFILES[profile])
+    return set(re.findall(r"<strong>[^<]*</strong> of [^<]* longer than 21 days: [^<]*", text))
+
+
+def test_days_that_are_hidden_one_by_one_count_in_what_is_beyond_the_limit(knowledge: Knowledge) -> None:
+    days = {7: 40, 25: 7, 40: 7, 50: 7, 80: 10, 120: 7}  # 38 of 78
+    assert beyond("opensafely", knowledge, days) == {
+        "<strong>50 %</strong> of courses of orders are longer than 21 days: 40 of 80 whose days are known. "
+        "Those for spasticity, which this limit does not bind, are included."
+    }
+    assert beyond("cms", knowledge, days) == set()
+
+
+def test_records_are_counted_by_their_episode_up_to_then_and_not_episodes(knowledge: Knowledge) -> None:
+    (said,) = beyond("cms", knowledge, {7: 60, 25: 20}, "episode_days")
+    assert said.startswith(
+        "<strong>25 %</strong> of orders stand in an episode that is then longer than 21 days: 20 of 80 whose"
+    )
+
+
+def test_what_is_beyond_the_limit_is_not_said_where_it_settles_a_hidden_number(knowledge: Knowledge) -> None:
+    """Four of 10 are 32 or more, their sum of 30 is 32 or less: the fifth would be 0."""
+    days = {7: 40, 25: 8, 40: 8, 50: 8, 80: 8}
+    assert beyond("opensafely", knowledge, days) == set()
+    assert beyond("opensafely", knowledge, {**days, 25: 12}) != set()
 
 
 def test_prescribers_stand_in_it_only_when_asked_for(page: str, knowledge: Knowledge) -> None:
@@ -226,6 +262,68 @@ def test_few_practices_are_not_compared(knowledge: Knowledge) -> None:
     text = report_page(made(practices=9), knowledge, PROFILES["opensafely"])
     assert "Not drawn: no month has 10 practices" in text
     assert "line-decile" not in re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
+
+
+def of_practices(practices: dict[str, tuple[int, int, int]]) -> Audited:
+    """One month of practices: fired, passed, not evaluable."""
+    month = to_day(date(2024, 1, 1))
+    rows = [("", "order", level, unit if level == "practice" else "", month, answer, number)
+            for unit, numbers in practices.items() for answer, number in zip(ANSWERS, numbers, strict=True)
+            for level in ("practice", "all")]  # fmt: skip
+    return Audited(as_table(rows, COUNTS), DAYS.empty_table(), MANIFEST)
+
+
+PERCENTILES = "Percentiles, to the nearest per cent"
+NINE = {f"P{i}": (30 + 4 * i, 70 - 4 * i, 0) for i in range(9)}
+
+
+def test_no_percentile_tells_a_hidden_number_of_a_practice(knowledge: Knowledge) -> None:
+    """Of eleven practices the 10th percentile is the rate of the second: it is the same for all it could hide."""
+    said = []
+    for fired in range(8):
+        few = {"Big": (8, 392, 20), "Hidden": (fired, 40 - fired, 0)}
+        text = report_page(of_practices(few | NINE), knowledge, PROFILES["opensafely"])
+        said.append(tables_of(text)[PERCENTILES])
+    assert said[0][0][:3] == ["2024-01", "11", "9 %"]  # 3.5 of 40
+    assert said == [said[0]] * 8
+
+
+@pytest.mark.parametrize("profile", ["cms", "omop"])
+def test_a_practice_of_which_a_number_is_hidden_is_left_out_of_exact_percentiles(
+    profile: str, knowledge: Knowledge
+) -> None:
+    some = {**NINE, "Big": (20, 380, 20), "Other": (20, 30, 0), "Hidden": (2, 38, 0)}
+    text = report_page(of_practices(some), knowledge, PROFILES[profile])
+    ((_, practices, lowest, *_),) = tables_of(text)[PERCENTILES]
+    assert (practices, lowest) == ("11", "30 %")
+    assert "Practices of which a number is hidden in a month are left out of it" in text
+
+
+def test_a_practice_that_is_called_like_a_row_of_the_table_keeps_its_own(knowledge: Knowledge) -> None:
+    names = ("", "not named", "[not named]", "all others")
+    some = {name: (20 + i, 30, 0) for i, name in enumerate(names)}
+    rows = tables_of(report_page(of_practices(some), knowledge, PROFILES["cms"]))["By practice"]
+    told = {name: fired for name, fired, *_ in rows}
+    assert told == {"[[not named]]": "20", "not named": "21", "[not named]": "22", "all others": "23"}
+    many = {f"P{i}": (40, 60, 0) for i in range(MOST_PRACTICES)} | {"all others": (39, 20, 0), "last": (11, 12, 0)}
+    rows = tables_of(report_page(of_practices(many), knowledge, PROFILES["cms"]))["By practice"]
+    assert [row[:3] for row in rows][-1] == ["[all others]", "50", "82"]
+
+
+def test_what_is_not_drawn_says_which_records_were_too_few(knowledge: Knowledge) -> None:
+    text = report_page(made(practices=9), knowledge, PROFILES["opensafely"])
+    assert "any alert of MODERATE or above" in text
+    assert "10 practices with 11 or more records. " in text
+    assert "10 practices with 11 or more records on which the rule could be decided. " in text
+
+
+def test_a_digest_is_no_number(knowledge: Knowledge) -> None:
+    digest = "3" + "a" * 63
+    manifest = {**MANIFEST, "kernel_digest": digest, "inputs": [{**MANIFEST["inputs"][0], "digest": digest}]}
+    text = report_page(Audited(made().counts, made().days, manifest), knowledge, PROFILES["opensafely"])
+    assert text.count(f"<td>{digest}</td>") == 2
+    for each in ("–", "0–7", "1,250", "12 %"):
+        assert _is_number(each)
 
 
 def test_an_audit_writes_it_whole_and_says_by_which_profile(tmp_path: Path) -> None:
