@@ -7,9 +7,12 @@ at any time. What is indexed of a segment is committed together with how far the
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +24,8 @@ from safety_service.decisions.segment import Frame, Reading, read, segments
 
 SCHEMA = 1
 _AT_ONCE = 2_000  # records in a transaction
-_MOST_SECONDS = 10  # for a question to PostgreSQL: a thread of the server waits for the answer
+_MOST_SECONDS = 10  # for all of a question to PostgreSQL: a thread of the server waits for the answer
+_CONNECT_SECONDS = 5  # of them, for each host of its address
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS about (schema_version INTEGER NOT NULL)",
     """CREATE TABLE IF NOT EXISTS segments (
@@ -49,6 +53,10 @@ _NAMES = ("about", "segments", "decisions", "alerts", "feedback")
 
 class IndexUnavailableError(Exception):
     """The database cannot be reached, read or written; the reason holds no secret of its address."""
+
+
+class IndexBusyError(Exception):
+    """Another question is being answered."""
 
 
 class Connection(Protocol):
@@ -96,8 +104,7 @@ def opened(address: str, *, to_write: bool) -> Iterator[Database]:
     meanwhile. Raises IndexUnavailableError.
     """
     of = _postgres if address.startswith(("postgresql://", "postgres://")) else _sqlite
-    database = of(address, to_write)
-    try:
+    with of(address, to_write) as database:
         if to_write:
             with database.together():
                 for each in _TABLES:
@@ -108,11 +115,10 @@ def opened(address: str, *, to_write: bool) -> Iterator[Database]:
                 elif held != [(SCHEMA,)]:
                     raise IndexUnavailableError("made by another version: run decisions reindex")
         yield database
-    finally:
-        database.connection.close()
 
 
-def _sqlite(address: str, to_write: bool) -> Database:
+@contextmanager
+def _sqlite(address: str, to_write: bool) -> Iterator[Database]:
     try:
         if to_write:
             os.close(os.open(address, os.O_CREAT | os.O_RDWR, 0o600))
@@ -125,25 +131,58 @@ def _sqlite(address: str, to_write: bool) -> Database:
             connection.execute("BEGIN")
     except (sqlite3.Error, OSError) as error:
         raise IndexUnavailableError(type(error).__name__) from None
-    return Database(connection, "?", (sqlite3.Error,))
+    with closing(connection):
+        yield Database(connection, "?", (sqlite3.Error,))
 
 
-def _postgres(address: str, to_write: bool) -> Database:
+@contextmanager
+def _postgres(address: str, to_write: bool) -> Iterator[Database]:
     try:
         import psycopg
     except ModuleNotFoundError:
         raise IndexUnavailableError("PostgreSQL needs the extra [postgres]") from None
+    end = time.monotonic() + _MOST_SECONDS
     try:
-        connection: Any = psycopg.connect(address, connect_timeout=5)
-        if not to_write:
-            connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
-            connection.execute(f"SET statement_timeout = '{_MOST_SECONDS} s'")
+        connection: Any = psycopg.connect(address, connect_timeout=_CONNECT_SECONDS)
     except psycopg.Error as error:
         raise IndexUnavailableError(type(error).__name__) from None
-    if connection.info.parameter_status("server_encoding") != "UTF8":
-        connection.close()
-        raise IndexUnavailableError("the database must be of encoding UTF8")
-    return Database(connection, "%s", (psycopg.Error,))
+    with closing(connection), nullcontext() if to_write else _cut_off(connection, end - time.monotonic()):
+        if not to_write:
+            try:
+                connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
+                # For a database that is only slow: it stops working on what nobody waits for any more.
+                connection.execute(f"SET statement_timeout = '{_MOST_SECONDS} s'")
+            except psycopg.Error as error:
+                raise IndexUnavailableError(type(error).__name__) from None
+        if connection.info.parameter_status("server_encoding") != "UTF8":
+            raise IndexUnavailableError("the database must be of encoding UTF8")
+        yield Database(connection, "%s", (psycopg.Error,))
+
+
+@contextmanager
+def _cut_off(connection: Any, seconds: float) -> Iterator[None]:
+    """Ends a connection after so many seconds; whoever waits for it gets an error.
+
+    A database that is frozen, or out of reach, ends nothing by itself. Raises IndexUnavailableError.
+    """
+    try:
+        same = socket.socket(fileno=os.dup(connection.fileno()))  # a number of our own: nobody closes and reuses it
+    except (OSError, connection.Error) as error:
+        raise IndexUnavailableError(type(error).__name__) from None
+    with same:
+
+        def end() -> None:
+            with suppress(OSError):  # it has ended already
+                same.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(max(seconds, 0), end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
 
 
 # --- writing -----------------------------------------------------------------------------------------------------

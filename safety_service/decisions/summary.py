@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from safety_service.decisions.index import Database
+from safety_service.decisions.index import Database, IndexBusyError, opened
 
 
 class Reason(NamedTuple):
@@ -106,6 +107,26 @@ def summarize(database: Database, asked: Asked) -> Summary:
     rows.sort(key=lambda each: each.month, reverse=True)
     latest = [at for table in ("decisions", "feedback") for (at,) in database.run(f"SELECT MAX(at) FROM {table}")]
     return Summary(tuple(rows), max((each for each in latest if each is not None), default=None))
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """The sums of the index at an address. One is asked for at a time: a database that does not answer holds one thread
+    of a server, and leaves the others to checks.
+    """
+
+    index: str
+    _asking: threading.Lock = field(default_factory=threading.Lock)
+
+    def ask(self, asked: Asked) -> Summary:
+        """Raises IndexUnavailableError, and IndexBusyError at once where another question is being answered."""
+        if not self._asking.acquire(blocking=False):
+            raise IndexBusyError
+        try:
+            with opened(self.index, to_write=False) as database:
+                return summarize(database, asked)
+        finally:
+            self._asking.release()
 
 
 def _most_first(reasons: Iterable[Reason]) -> tuple[Reason, ...]:

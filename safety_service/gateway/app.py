@@ -25,10 +25,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from medsafety.errors import error_of_status
-from safety_service.decisions.index import IndexUnavailableError, opened
+from safety_service.decisions.index import IndexBusyError, IndexUnavailableError
 from safety_service.decisions.log import DecisionLog
 from safety_service.decisions.records import Answered
-from safety_service.decisions.summary import Asked, Summary, summarize
+from safety_service.decisions.summary import Asked, Summary, Sums
 from safety_service.demo import ARTICLE_CASE, article_case
 from safety_service.engine.check import check
 from safety_service.gateway.caller import Callers
@@ -175,7 +175,7 @@ def application(gateway: Gateway) -> Starlette:
     ]
     routes += [Route(path, guard(each), methods=["GET"]) for path, each in page_routes(pages)]
     if pages.has_summary:
-        routes.append(Route(SUMMARY, guard(_Summary(gateway, pages)), methods=["GET"], name="summary"))
+        routes.append(Route(SUMMARY, guard(_Summary(Sums(gateway.index), pages)), methods=["GET"], name="summary"))
     if gateway.page:
         routes.append(Route("/check", guard(_Check(gateway, desk, pages)), methods=["POST"], name="check"))
     cors = Middleware(
@@ -305,7 +305,7 @@ class _FhirCheck:
 class _Summary:
     """The page of sums."""
 
-    gateway: Gateway
+    sums: Sums
     pages: Pages
 
     async def __call__(self, request: Request) -> Response:
@@ -317,8 +317,10 @@ class _Summary:
 
     def _found(self, asked: Asked) -> Summary | None:
         try:
-            with opened(self.gateway.index, to_write=False) as database:
-                return summarize(database, asked)
+            return self.sums.ask(asked)
+        except IndexBusyError:
+            why = "another question for sums is being answered: ask again"
+            raise refused(503, "throttled", why, headers={"Retry-After": "1"}) from None
         except IndexUnavailableError:
             return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from google.protobuf.message import Message
@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from medsafety.v1 import feedback_service_pb2 as wire
 from safety_service.decisions import summary
-from safety_service.decisions.index import IndexUnavailableError, opened
+from safety_service.decisions.index import IndexBusyError, IndexUnavailableError
 from safety_service.decisions.log import DecisionLog
 from safety_service.decisions.records import ALERT_ID, Feedback
 from safety_service.decisions.segment import CannotWriteError
@@ -38,6 +38,10 @@ class Keeping:
 
     decisions: DecisionLog | None
     index: str
+    sums: summary.Sums = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sums", summary.Sums(self.index))
 
 
 def record_feedback(keeping: Keeping, data: bytes, caller: str) -> Message:
@@ -113,8 +117,10 @@ def summarize_alerts(keeping: Keeping, data: bytes, caller: str) -> Message:
         raise invalid(wrong, False)
     asked = summary.Asked(sent.from_month, sent.to_month, sent.rule_id, sent.site)
     try:
-        with opened(keeping.index, to_write=False) as database:
-            return encode_summary(summary.summarize(database, asked))
+        return encode_summary(keeping.sums.ask(asked))
+    except IndexBusyError:
+        message = "another question for sums is being answered: ask again"
+        raise refusal(Reason.OVERLOADED, message, retry_ms=RETRY_RECORD_MS) from None
     except IndexUnavailableError:
         message = "the index cannot be read: is `decisions index --follow` running?"
         raise refusal(Reason.INDEX_UNAVAILABLE, message, retry_ms=RETRY_RECORD_MS) from None

@@ -5,6 +5,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ from safety_service.knowledge.knowledge import Knowledge
 from safety_service.server.access_log import open_log
 from safety_service.server.serve import CannotServeError, Serving, start
 from safety_service.server.settings import Settings
+from tests.decisions.silent import Silent
 
 ServerProcess = Callable[..., Any]
 MARK = "Mustermann"
@@ -364,6 +366,29 @@ def test_checks_and_feedback_go_on_without_an_index(
         answer = kept_checks.CheckPrescription(request_sent, timeout=30)
         item = wire.Feedback(alert_id=answer.alert_ids[0], outcome=wire.FEEDBACK_OUTCOME_ACCEPTED)
         assert feedback.RecordFeedback(wire.RecordFeedbackRequest(items=[item]), timeout=30).feedback_ids
+
+
+def test_checks_go_on_while_the_database_of_the_index_says_nothing(
+    folder: Path, knowledge: Knowledge, request_sent: CheckPrescriptionRequest, refused: Callable[..., Any]
+) -> None:
+    """More questions for sums than there are threads: one waits, the others are refused at once."""
+    with ExitStack() as stack:
+        silent = stack.enter_context(Silent())
+        settings = Settings(listen="127.0.0.1:0", decisions_dir=folder, decisions_index=silent.address)
+        server = start(settings, knowledge, open_log("error", "json"))
+        stack.callback(lambda: server.server.stop(None).wait())
+        channel = stack.enter_context(grpc.insecure_channel(server.address))
+        asks = FeedbackServiceStub(channel).SummarizeAlerts
+        waiting = asks.future(wire.SummarizeAlertsRequest(), timeout=30)
+        assert silent.asked.wait(20)
+        for _ in range(2 * settings.threads):
+            refusal = refused(lambda: asks(wire.SummarizeAlertsRequest(), timeout=30))
+            assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+            assert MedicationSafetyServiceStub(channel).CheckPrescription(request_sent, timeout=30).decision_id
+        assert not waiting.done()
+        silent.hang_up()
+        refusal = refused(lambda: waiting.result(30))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "INDEX_UNAVAILABLE")
 
 
 def test_feedback_that_is_wrong_names_each_field_and_nothing_is_kept(

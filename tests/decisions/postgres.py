@@ -8,7 +8,10 @@ import pwd
 import shutil
 import signal
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -88,6 +91,35 @@ class Postgres:
         while any(_runs_in(self._folder / "data", each) for each in Path("/proc").glob("[0-9]*")):
             assert time.monotonic() < until, "PostgreSQL lives on"
             time.sleep(0.01)
+
+    @contextmanager
+    def frozen(self, most_seconds: float = 30) -> Iterator[threading.Timer]:
+        """SIGSTOP of the postmaster and all of its processes, for as long as the timer given is alive."""
+        stopped: list[int] = []
+
+        def tell(process: int, number: signal.Signals) -> None:
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(process, number)
+
+        def go_on() -> None:
+            for each in stopped:
+                tell(each, signal.SIGCONT)
+
+        timer = threading.Timer(most_seconds, go_on)
+        timer.start()
+        try:
+            # The postmaster first: it starts no other ones then.
+            stopped.append(int((self._folder / "data" / "postmaster.pid").read_text().split()[0]))
+            tell(stopped[0], signal.SIGSTOP)
+            stopped += [
+                int(each.name) for each in Path("/proc").glob("[0-9]*") if _runs_in(self._folder / "data", each)
+            ]
+            for each in stopped:
+                tell(each, signal.SIGSTOP)
+            yield timer
+        finally:
+            timer.cancel()
+            go_on()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,10 +1,14 @@
 """The index: the same sums from SQLite and PostgreSQL, made anew at any time, and never in the way."""
 
 import itertools
+import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +37,7 @@ from safety_service.server.errors import CODE_NAMES, RefusedError
 from safety_service.server.feedback_handlers import Keeping, summarize_alerts
 from tests.decisions.clock import Clock
 from tests.decisions.postgres import Postgres
+from tests.decisions.silent import Silent
 
 Decide = Callable[..., bytes]
 DAY = 86_400 * 1_000_000_000
@@ -322,6 +327,87 @@ def test_a_question_to_a_database_that_does_not_answer_has_an_end(
             with pytest.raises(RefusedError) as refused:
                 summarize_alerts(Keeping(None, address), b"", "")
     assert CODE_NAMES[refused.value.status.code] == "UNAVAILABLE"
+
+
+@pytest.mark.parametrize("moment", [1, 6])
+def test_a_question_to_a_database_that_is_frozen_in_mid_use_has_an_end(
+    moment: int, log: DecisionLog, overridden: object, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGSTOP before the first and the last of its statements."""
+    address = postgres.new_database()
+    with opened(address, to_write=True) as database:
+        catch_up(log.folder, database)
+    monkeypatch.setattr("safety_service.decisions.index._MOST_SECONDS", 2)
+    frozen: list[threading.Timer] = []
+    with ExitStack() as stack:
+        reading = stack.enter_context(opened(address, to_write=False))
+        asked, asking = interrupted(reading, moment, lambda: frozen.append(stack.enter_context(postgres.frozen())))
+        with pytest.raises(IndexUnavailableError):
+            summarize(asked, Asked())
+        assert asking.count == moment
+        assert frozen[0].is_alive()
+    monkeypatch.undo()
+    assert summarize_alerts(Keeping(None, address), b"", "").ByteSize() > 100
+
+
+def test_a_database_that_is_frozen_before_it_is_asked_is_unavailable(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safety_service.decisions.index._CONNECT_SECONDS", 2)  # the least that is kept
+    address = postgres.new_database()
+    with postgres.frozen() as frozen:
+        with pytest.raises(IndexUnavailableError), opened(address, to_write=False):
+            pass
+        assert frozen.is_alive()
+
+
+@pytest.mark.parametrize("greets", [True, False])
+def test_a_question_to_a_host_that_falls_silent_has_an_end(greets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("safety_service.decisions.index._MOST_SECONDS", 0.5)
+    monkeypatch.setattr("safety_service.decisions.index._CONNECT_SECONDS", 2)
+    with Silent(greets=greets) as silent:
+        giving_up = threading.Timer(20, silent.hang_up)
+        giving_up.start()
+        with pytest.raises(RefusedError) as refused:
+            summarize_alerts(Keeping(None, silent.address), b"", "")
+        assert giving_up.is_alive()
+        giving_up.cancel()
+        assert silent.asked.is_set() == greets
+    assert CODE_NAMES[refused.value.status.code] == "UNAVAILABLE"
+
+
+def test_while_one_question_waits_others_are_refused_at_once() -> None:
+    with Silent() as silent, ThreadPoolExecutor(1) as pool:
+        keeping = Keeping(None, silent.address)
+        waiting = pool.submit(summarize_alerts, keeping, b"", "")
+        assert silent.asked.wait(20)
+        for _ in range(3):
+            with pytest.raises(RefusedError) as refused:
+                summarize_alerts(keeping, b"", "")
+            assert CODE_NAMES[refused.value.status.code] == "RESOURCE_EXHAUSTED"
+        assert not waiting.done()
+        silent.hang_up()
+        with pytest.raises(RefusedError) as ended:
+            waiting.result(20)
+        assert CODE_NAMES[ended.value.status.code] == "UNAVAILABLE"
+    with pytest.raises(RefusedError) as again:  # there is room again
+        summarize_alerts(keeping, b"", "")
+    assert CODE_NAMES[again.value.status.code] == "UNAVAILABLE"
+
+
+def test_a_question_that_was_answered_in_time_ends_nothing_later(
+    log: DecisionLog, overridden: object, postgres: Postgres
+) -> None:
+    """No thread stays, and no file descriptor."""
+    address = postgres.new_database()
+    with opened(address, to_write=True) as database:
+        catch_up(log.folder, database)
+    keeping = Keeping(None, address)
+    expected = summarize_alerts(keeping, b"", "")
+    before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        assert summarize_alerts(keeping, b"", "") == expected
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
 
 
 def test_an_index_that_is_not_there_is_unavailable(tmp_path: Path) -> None:

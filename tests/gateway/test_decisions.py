@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from safety_service.gateway.feedback import OnRecord
 from safety_service.gateway.outside import Reader
 from safety_service.knowledge.knowledge import Knowledge
 from safety_service.knowledge.load import RULES_DATA
+from tests.decisions.silent import Silent
 from tests.gateway.calls import SERVICE, call, decision_of, order, schema
 from tests.gateway.test_feedback import OVERRIDDEN
 from tests.gateway.test_pages import shown
@@ -109,6 +111,21 @@ def test_feedback_on_a_card_is_found_with_its_alert(keeping: TestClient, log: De
     assert not other_origin(keeping, "/summary")
     hostile = keeping.get('/summary?site="><script>alert(1)</script>')
     assert "<script>alert" not in hostile.text
+
+
+def test_the_page_of_sums_waits_for_one_silent_database_at_a_time(gateway: Gateway, log: DecisionLog) -> None:
+    with Silent() as silent, ThreadPoolExecutor(1) as pool:
+        client = TestClient(application(replace(gateway, decisions=log, index=silent.address)))
+        waiting = pool.submit(client.get, "/summary")
+        assert silent.asked.wait(20)
+        busy = client.get("/summary")
+        assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
+        assert "ask again" in busy.text
+        assert not waiting.done()
+        silent.hang_up()
+        ended = waiting.result(20)
+        assert ended.status_code == 503
+        assert "index is missing" in shown(ended.text)
 
 
 def other_origin(client: TestClient, path: str) -> list[str]:
