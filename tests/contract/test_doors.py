@@ -345,6 +345,7 @@ def test_so_is_that_of_many_workers(
         server_process(*flags, str(callers_file(tmp_path, ward_key[0], operator))) as _,
         grpc.insecure_channel(f"unix:{tmp_path}/admin") as opened,
     ):
+        grpc.channel_ready_future(opened).result(timeout=SOON)  # a process of its own, which may still be starting
         path = GET_SERVERS
         call(opened, path, (False, False), bearer(key))
         for shown, code in (
