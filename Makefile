@@ -47,7 +47,7 @@ demo: .venv/.installed  ## start the server on a free port, send the article's c
 serve: .venv/.installed  ## run the server until stopped; options in ARGS="..."
 	@$(SAFETY) serve $(ARGS)
 
-check: lint unit  ## lint, then unit tests and cases: before every commit (under 90 s)
+check: lint unit  ## lint, then unit tests and cases: before every commit (two to three minutes on two cores)
 
 lint: .venv/.installed $(INCLUDE) proto-check  ## ruff, mypy --strict, import layers, the contract's style and compatibility
 	$(BIN)/ruff check $(SOURCES)
