@@ -101,8 +101,10 @@ def _measured(folder: Path, asked: argparse.Namespace) -> str:
         rows.append(Row("  most memory", Figure.of([each["peak"] / 1e6 for each in whole]), "MB"))
     if asked.store:
         rows += _nights(folder / "night", asked)
+    arguments = " ".join(sys.argv[1:])
     said = (
-        f'Written by `make bench-audit ARGS="{" ".join(sys.argv[1:])}"`. {machine()}\n\n{asked.rows:,} supplies for the facts (episode, '
+        f'Written by `make bench-audit ARGS="{arguments}"`. {machine()}\n\n'
+        f"{asked.rows:,} supplies for the facts (episode, "
         "days in hand, class episode, new start, shared days of two classes), the same sums from both sides; "
         f"{asked.records:,} made-up records for whole audits, three in ten of them of a relaxant.\n\n"
     )
