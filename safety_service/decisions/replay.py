@@ -51,7 +51,10 @@ def _compared(record: Mapping[str, Any], knowledge: Knowledge, note: str) -> Rep
         outcome["digest"] = version_1.outcome_digest(decision)
     differences = _differences(record, outcome)
     if differences and outcome["digest"] == record["outcome"]:
-        differences = ("the record contradicts itself: its digest is of another outcome than it tells", *differences)
+        differences = (
+            "the record contradicts itself: its digest fits what is found now, what it tells does not",
+            *differences,
+        )
     return Replay(not differences, differences, note)
 
 

@@ -219,7 +219,9 @@ class _RecordStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordSt
     RECORD_STATUS_PLANNED: _RecordStatus.ValueType  # 5
     """Not begun."""
     RECORD_STATUS_UNKNOWN: _RecordStatus.ValueType  # 6
-    """May be active and may have ended: without days it is possibly, never surely, being taken."""
+    """May be active and may have ended. Without days and an end it is possibly, never surely, being taken; with days surely
+    on the first of them.
+    """
 
 class RecordStatus(_RecordStatus, metaclass=_RecordStatusEnumTypeWrapper):
     """State of a medication record."""
@@ -237,7 +239,9 @@ RECORD_STATUS_ENTERED_IN_ERROR: RecordStatus.ValueType  # 4
 RECORD_STATUS_PLANNED: RecordStatus.ValueType  # 5
 """Not begun."""
 RECORD_STATUS_UNKNOWN: RecordStatus.ValueType  # 6
-"""May be active and may have ended: without days it is possibly, never surely, being taken."""
+"""May be active and may have ended. Without days and an end it is possibly, never surely, being taken; with days surely
+on the first of them.
+"""
 Global___RecordStatus: _TypeAlias = RecordStatus  # noqa: Y015
 
 @_typing.final

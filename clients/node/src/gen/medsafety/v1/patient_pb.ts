@@ -960,7 +960,8 @@ export enum RecordStatus {
   PLANNED = 5,
 
   /**
-   * May be active and may have ended: without days it is possibly, never surely, being taken.
+   * May be active and may have ended. Without days and an end it is possibly, never surely, being taken; with days surely
+   * on the first of them.
    *
    * @generated from enum value: RECORD_STATUS_UNKNOWN = 6;
    */
