@@ -217,6 +217,7 @@ class Checker:
     def __init__(self, knowledge: Knowledge, told: Told, found: Found) -> None:
         self.knowledge = knowledge
         self._told = told
+        self._most_days = knowledge.policy_numbers["policy.exposure.most_days"]
         self._found = found
         self._drugs: dict[str, Drug] = {}
         self._shapes: dict[tuple[Any, ...], Shape] = {}
@@ -325,7 +326,7 @@ class Checker:
             self._put_alerts()
             replay(self.knowledge, rows, self._told, self._found)
             return
-        known = Known(rows, self._told)
+        known = Known(rows, self._told, self._most_days)
         drugs = [self.drug(row["drug"]) for row in rows.medications]
         filling = any(row["fills"] for row in rows.medications)
         if self._plain_alike and not filling and not any(drug.relaxant for drug in drugs):
@@ -340,7 +341,7 @@ class Checker:
                     weighed = self._weigh(row, drug, history, patient)
                     self._put_alerts()
                     add(self._found, row, weighed, answered(self.knowledge, weighed))
-            dated = record_of(row)
+            dated = record_of(row, self._most_days)
             recorded = Recorded(row["record"], "", drug.display, drug.resolution, row["prescriber"])
             kept.add(KnownRecord(dated.before, dated.day, dated.after, recorded, drug.names, drug.parts))
         self._put_alerts()

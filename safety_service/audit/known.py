@@ -89,19 +89,20 @@ def is_index(row: Row) -> bool:
     return not row["unknown_drug"] and row["kind"] != RecordKind.STATEMENT and row["status"] != RecordStatus.PLANNED
 
 
-def requests(rows: PatientRows, told: Told) -> Iterator[tuple[int, CheckRequest]]:
+def requests(rows: PatientRows, told: Told, most_days: int) -> Iterator[tuple[int, CheckRequest]]:
     """Each record to check, by its place in `rows.medications`, with what was known on its day."""
-    known = Known(rows, told)
+    known = Known(rows, told, most_days)
     for i, row in enumerate(rows.medications):
         if is_index(row) and row["known_on"] >= rows.since:
             yield i, known.request(i)
 
 
 class Known:
-    """All that is known of one patient, to be asked for a day."""
+    """All that is known of one patient, to be asked for a day. `most_days`: more are no days of one supply."""
 
-    def __init__(self, rows: PatientRows, told: Told) -> None:
+    def __init__(self, rows: PatientRows, told: Told, most_days: int) -> None:
         self.rows = rows
+        self._most_days = most_days
         self._told = told
         self._records: list[Dated] | None = None
         self._conditions = [(_known_on(row, "onset"), _condition(row)) for row in rows.conditions]
@@ -111,7 +112,7 @@ class Known:
     def request(self, i: int) -> CheckRequest:
         """The request that the online service would have been sent for a record."""
         if self._records is None:
-            self._records = [record_of(row) for row in self.rows.medications]
+            self._records = [record_of(row, self._most_days) for row in self.rows.medications]
         row = self.rows.medications[i]
         day = row["known_on"]
         history = [self._records[j].on(day) for j in range(i) if not same_supply(self.rows.medications[j], row)]
@@ -279,8 +280,8 @@ def prescription_of(row: Row) -> Prescription:
     )
 
 
-def record_of(row: Row) -> Dated:
-    """The record as one of the history."""
+def record_of(row: Row, most_days: int) -> Dated:
+    """The record as one of the history; a supply of more than `most_days` days tells nothing of its end."""
     status = RecordStatus(row["status"])
     end = row["end"]
     record = MedicationRecord(
@@ -310,7 +311,8 @@ def record_of(row: Row) -> Dated:
         return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED, end=None), record)
     if status is RecordStatus.COMPLETED and end is not None:
         return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED), record)
-    if status is RecordStatus.COMPLETED and row["days_supply"] is None:
+    days = row["days_supply"]
+    if status is RecordStatus.COMPLETED and (days is None or not 1 <= days <= most_days):
         record = replace(record, status=RecordStatus.UNKNOWN)  # by which day is not told
     elif status is RecordStatus.STOPPED:
         record = replace(record, status=RecordStatus.UNKNOWN)

@@ -106,7 +106,7 @@ def replay(knowledge: Knowledge, rows: PatientRows, told: Told, found: Found) ->
 
 def decisions(knowledge: Knowledge, rows: PatientRows, told: Told) -> Iterator[tuple[int, Weighed, Answered]]:
     """The alerts and answers on each record that is checked, by its place among the medications."""
-    for i, request in requests(rows, told):
+    for i, request in requests(rows, told, knowledge.policy_numbers["policy.exposure.most_days"]):
         weighed = weigh(knowledge, request)
         yield i, weighed, answered(knowledge, weighed)
 

@@ -305,7 +305,8 @@ def test_kidney_function_is_the_latest_known_on_the_day(tmp_path: Path) -> None:
     assert manifest["conservation"]["audited"] == 8
     bucket = read_bucket([tmp_path / "out" / ".work" / "rows" / "00000"], 0, [0])
     known = {
-        request.prescription.id: request.patient.renal.egfr for _, request in requests(next(patients(bucket)), Told())
+        request.prescription.id: request.patient.renal.egfr
+        for _, request in requests(next(patients(bucket)), Told(), 365)
     }
     assert known == {"o1": None, "o2": 20.0, "o3": None, "o4": None}  # above 60 is no value; two of one day differ
 

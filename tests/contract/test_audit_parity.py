@@ -57,7 +57,7 @@ def test_the_server_and_the_audit_give_the_same_alerts_and_answers(  # of 11,200
 
     seen: Counter[str] = Counter()
     for each in patients(read_bucket([tmp_path / "out" / ".work" / "rows" / "00000"], 0, range(9))):
-        for i, request in requests(each, ALL):
+        for i, request in requests(each, ALL, knowledge.policy_numbers["policy.exposure.most_days"]):
             key = each.patient, each.medications[i]["record"]
             message = on_the_wire(request)
             if message is None:  # a longer history than the contract takes
