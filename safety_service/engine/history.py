@@ -270,6 +270,8 @@ def event_of(
         days_low, days_high = given.course_low, given.course_high
         if not given.source and start is not None:
             days_low = max(1, min(end, as_of) - start) if end > start else 0
+            if begin > end:
+                start = None  # it ends before it starts, and no number of days says which is to be believed
         if _cut_short(record):
             days_low = min(days_low, 1)
     return Event(
@@ -298,7 +300,18 @@ def _cut_short(record: MedicationRecord) -> bool:
 def _span(
     record: MedicationRecord, start: int | None, course_low: int, course_high: int, has_days: bool, as_of: int
 ) -> tuple[int, int, int, int]:
-    """When the drug is surely, and when it is possibly, being taken."""
+    """When the drug is surely, and when it is possibly, being taken.
+
+    Of an end before the start one of the two is wrong, and either can be: no day is sure (the span says what was sent),
+    and all are possible until the days from the start are over. What ends on the day of its start was never taken.
+    A record that became known after it had ended, and tells no start, began on some day before.
+    """
+    if start is not None and record.end is not None and record.end <= start:
+        if record.start is None:
+            return NONE, NONE, NONE, record.end
+        if record.end < start:
+            runs_out = has_days and record.status is not RecordStatus.ACTIVE
+            return start, record.end, NONE, min(start + course_high, ENDLESS) if runs_out else ENDLESS
     over = record.status in (RecordStatus.COMPLETED, RecordStatus.STOPPED)
     active = record.status is RecordStatus.ACTIVE
     if has_days and start is not None:
@@ -322,7 +335,8 @@ def _span(
         end = ENDLESS if record.end is None else record.end
         return start, end, start, end
     if record.end is not None:
-        return (as_of, record.end, NONE, record.end) if active else (NONE, NONE, NONE, record.end)
+        sure = active and as_of < record.end
+        return (as_of, record.end, NONE, record.end) if sure else (NONE, NONE, NONE, record.end)
     if active or record.kind in (RecordKind.STATEMENT, RecordKind.UNSPECIFIED):
         return NONE, ENDLESS, NONE, ENDLESS  # taken now, no end known
     return NONE, NONE, NONE, ENDLESS

@@ -269,7 +269,7 @@ def _classes(facts: LineFacts, name: str) -> int:
 
 def _why_days(facts: LineFacts, event: Event) -> tuple[str, str]:
     path = facts.history.records[event.record].path
-    if event.may_end <= event.may_start != NONE:
+    if event.end <= event.start != NONE or event.may_end <= event.may_start != NONE:
         return path, "its end is not after its start"
     return path, "its days, or this order's, leave open whether they meet"
 
