@@ -30,9 +30,15 @@ from safety_service.knowledge.value_sets import ConditionClasses
 UNRECOGNISED = -1
 _ALL_CLASSES = -1  # every bit set: it could be anything
 SUBSTANCE = 7  # characters of an ATC code that names a substance; a shorter one names a group
+PLANNED_BEHIND = 3
 PREFERENCE = (2, 1, 0, 2)  # by RecordKind: dispensings before orders before statements and what is not said
 _MUSCLE_SETS = ("back-pain", "muscle-spasm", "spasticity", "spasticity-diazepam")
 _SPASTICITY_SETS = ("spasticity",)
+
+
+def preference(record: MedicationRecord) -> int:
+    """Of a drug only records of the lowest count as supply. What is only planned hides nothing that was done."""
+    return PREFERENCE[record.kind] + (PLANNED_BEHIND if record.status is RecordStatus.PLANNED else 0)
 
 
 class Event(NamedTuple):
@@ -181,8 +187,10 @@ def read_history(knowledge: Knowledge, request: CheckRequest) -> History:
         if record.status is RecordStatus.ENTERED_IN_ERROR:
             continue
         if record.id and record.id == request.prescription.id:
-            conflicts.append(f"{path} is the order under check itself and was not counted again")
-            continue
+            if _one_drug(knowledge.names, record.medication, request.prescription.medication):
+                conflicts.append(f"{path} is the order under check itself and was not counted again")
+                continue
+            conflicts.append(f"{path} has the id of the order under check, but is another drug: it was counted")
         known_on = record.known_on if record.known_on is not None else record.start
         if known_on is not None and known_on > request.as_of and record.known_on is not None:
             later += 1
@@ -210,7 +218,7 @@ def read_history(knowledge: Knowledge, request: CheckRequest) -> History:
     kinds: dict[str, int] = {}
     for *_, record, recorded in found:
         for name in recorded.resolution.names:
-            kinds[name] = min(kinds.get(name, 9), PREFERENCE[record.kind])
+            kinds[name] = min(kinds.get(name, 9), preference(record))
     keys: dict[str, int] = {}
     events: list[Event] = []
     open_chains: set[int] = set()
@@ -237,6 +245,14 @@ def read_history(knowledge: Knowledge, request: CheckRequest) -> History:
     )
 
 
+def _one_drug(names: DrugNames, one: Medication, other: Medication) -> bool:
+    """Whether two may be the same drug: by an ingredient of both, or because one is not recognised."""
+    if one == other:
+        return True
+    found, sought = set(recognised(names, one).names), set(recognised(names, other).names)
+    return not found or not sought or not found.isdisjoint(sought)
+
+
 def _start(record: MedicationRecord) -> int | None:
     return record.start if record.start is not None else record.known_on
 
@@ -259,12 +275,12 @@ def event_of(
     strength = next((each for each in recorded.resolution.ingredients if each.name == name), None)
     start = _start(record)
     given = supply(record, start, strength, most_days)
-    begin, end, may_begin, may_end = _span(
-        record, start, given.course_low, given.course_high, bool(given.source), as_of
-    )
     lines = knowledge.lines_of.get(name, ())
+    begin, end, may_begin, may_end = _span(
+        record, start, given.course_low, given.course_high, bool(given.source), as_of, bool(lines)
+    )
     chain, role, days_low, days_high = -1, NOT_IN_CLASS, 0, 0
-    if lines and kinds.get(name) == PREFERENCE[record.kind]:
+    if lines and kinds.get(name) == preference(record):
         chain = lines[0].chain
         role = class_role(knowledge, lines[0], record.indications)
         days_low, days_high = given.course_low, given.course_high
@@ -274,6 +290,8 @@ def event_of(
                 start = None  # it ends before it starts, and no number of days says which is to be believed
         if _cut_short(record):
             days_low = min(days_low, 1)
+        if _not_begun(record, start, as_of):
+            days_low = days_high = 0
     return Event(
         ingredient=name,
         key=key,
@@ -297,8 +315,19 @@ def _cut_short(record: MedicationRecord) -> bool:
     return record.status in (RecordStatus.STOPPED, RecordStatus.UNKNOWN) and record.end is None
 
 
+def _not_begun(record: MedicationRecord, start: int | None, as_of: int) -> bool:
+    """The record is planned, and no later day is told for it: nothing of it has been taken yet."""
+    return record.status is RecordStatus.PLANNED and (start is None or start <= as_of)
+
+
 def _span(
-    record: MedicationRecord, start: int | None, course_low: int, course_high: int, has_days: bool, as_of: int
+    record: MedicationRecord,
+    start: int | None,
+    course_low: int,
+    course_high: int,
+    has_days: bool,
+    as_of: int,
+    relaxant: bool,
 ) -> tuple[int, int, int, int]:
     """When the drug is surely, and when it is possibly, being taken.
 
@@ -312,11 +341,15 @@ def _span(
         if record.end < start:
             runs_out = has_days and record.status is not RecordStatus.ACTIVE
             return start, record.end, NONE, min(start + course_high, ENDLESS) if runs_out else ENDLESS
+    if _not_begun(record, start, as_of):
+        return NONE, NONE, as_of, ENDLESS if record.end is None or record.end <= as_of else record.end
     over = record.status in (RecordStatus.COMPLETED, RecordStatus.STOPPED)
     active = record.status is RecordStatus.ACTIVE
     if has_days and start is not None:
         end = record.end if record.end is not None else start + course_low
         may_end = record.end if record.end is not None else min(start + course_high, ENDLESS)
+        if record.status is RecordStatus.UNKNOWN and record.end is None and may_end <= as_of:
+            may_end = ENDLESS  # as of one that is active
         if _cut_short(record):
             return start, start + 1, start, may_end
         if active and record.end is None and end <= as_of:
@@ -325,7 +358,8 @@ def _span(
     if over:
         may_begin = NONE if start is None else start
         if record.end is not None:
-            return NONE, NONE, may_begin, record.end
+            taken = start is None and record.end <= as_of  # until its end, whenever it began
+            return (record.end - 1 if taken else NONE), (record.end if taken else NONE), may_begin, record.end
         if may_begin > as_of:
             return NONE, NONE, may_begin, ENDLESS  # over before it begins: one of the two is wrong
         return NONE, NONE, may_begin, max(as_of, may_begin + 1)
@@ -333,6 +367,9 @@ def _span(
         return NONE, NONE, NONE if start is None else start, ENDLESS if record.end is None else record.end
     if start is not None:
         end = ENDLESS if record.end is None else record.end
+        handed_out = record.kind in (RecordKind.DISPENSING, RecordKind.ORDER)
+        if relaxant and handed_out and not active and record.end is None:
+            return start, start + 1, start, ENDLESS  # for how many days is not told, and how long it was taken counts
         return start, end, start, end
     if record.end is not None:
         sure = active and as_of < record.end

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from safety_service.domain import MatchedBy, MedicationRecord, NotProcessed, RecordStatus
 from safety_service.engine.fold import CAPACITY, ENDLESS, EXPOSURE, NONE
 from safety_service.engine.history import (
-    PREFERENCE,
     UNRECOGNISED,
     Event,
     History,
@@ -20,12 +19,14 @@ from safety_service.engine.history import (
     add,
     empty,
     event_of,
+    preference,
 )
 from safety_service.knowledge.knowledge import Knowledge
 
 _ROOM = (0,) * EXPOSURE
 _NOT_PROCESSED = (NotProcessed("patient.medications", "not recognised"),)
 _LAST = 9  # behind every preference
+_SETTLED = (RecordStatus.UNSPECIFIED, RecordStatus.COMPLETED, RecordStatus.STOPPED)
 
 
 class KnownRecord(NamedTuple):
@@ -75,11 +76,11 @@ class KeptHistory:
 
     def add(self, known: KnownRecord) -> None:
         """One record more, known no earlier than those before."""
-        preference = PREFERENCE[known.record.kind]
+        order = preference(known.record)
         for name in known.names:
             held = self._kinds.get(name, _LAST)
-            if preference < held:
-                self._kinds[name] = preference
+            if order < held:
+                self._kinds[name] = order
                 if held != _LAST and name in self._knowledge.lines_of:
                     self._overtaken.add(name)
         resolution = known.recorded.resolution
@@ -119,7 +120,7 @@ class KeptHistory:
         for at, known in enumerate(self._known):
             if at not in left_out:
                 for name in known.names:
-                    kinds[name] = min(kinds.get(name, _LAST), PREFERENCE[known.record.kind])
+                    kinds[name] = min(kinds.get(name, _LAST), preference(known.record))
         taken = [at for at in range(len(self._known)) if at not in left_out]
         events = [event for at in taken for event in self._made(at, as_of, kinds)]
         open_chains = {event.chain for event in events if _is_open(event)}
@@ -186,7 +187,7 @@ class KeptHistory:
             return False
         record = known.on(as_of)
         days = record.days_supply
-        if record.status is not RecordStatus.ACTIVE and days is not None and 1 <= days <= self._most_days:
+        if record.status in _SETTLED and days is not None and 1 <= days <= self._most_days:
             return True
         return self._made(at, ENDLESS, self._kinds) == self._of_record[at]
 

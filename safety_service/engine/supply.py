@@ -106,7 +106,7 @@ def supply(
     Days come from the days supplied, else the stated end, else quantity over daily dose rounded down, else `sig_days`,
     the fewest and most that the sig text says. A number of days
     that is not 1..`most_days` is unusable and the next source is asked. Where sources disagree the first wins, noted.
-    Refills that were not sent, or are no number of fills, count none for a dispensing and leave an order's course open
+    Refills that were not sent, or are no number of fills, count none for a dispensing and leave any other course open
     upwards.
     """
     found: list[tuple[str, int, int]] = []
@@ -167,7 +167,7 @@ def quantity_against_days(
 def _refills(order: Prescription | MedicationRecord) -> tuple[int, int | None]:
     if order.refills is not None and order.refills >= 0:
         return order.refills, order.refills
-    return 0, None if order.kind is RecordKind.ORDER else 0
+    return 0, 0 if order.kind is RecordKind.DISPENSING else None
 
 
 def _from_quantity(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import product
 
@@ -74,3 +75,11 @@ def test_a_number_of_refills_below_none_is_not_known() -> None:
     made = supply(Prescription(METHOCARBAMOL, days_supply=10, refills=-2), DAY, None, 365)
     unsaid = supply(Prescription(METHOCARBAMOL, days_supply=10), DAY, None, 365)
     assert (made.course_low, made.course_high) == (unsaid.course_low, unsaid.course_high) == (10, 2**31 - 1)
+
+
+def test_a_record_with_the_id_of_the_order_is_the_order_only_if_it_is_the_same_drug() -> None:
+    oxycodone = replace(OXYCODONE, id="order", status=RecordStatus.ACTIVE)
+    methocarbamol = MedicationRecord(METHOCARBAMOL, id="order", start=DAY - 3, days_supply=10)
+    assert [each.ingredient for each in read_history(knowledge(), request(oxycodone)).events] == ["oxycodone"]
+    assert read_history(knowledge(), request(methocarbamol)).events == ()
+    assert {each.rule_id for each in check(knowledge(), request(oxycodone)).alerts} >= {"sedation.opioid"}

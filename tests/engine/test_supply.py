@@ -196,11 +196,11 @@ def test_a_course_is_days_times_one_and_the_refills(refills: int, course: int) -
     [
         (RecordKind.ORDER, ENDLESS),
         (RecordKind.DISPENSING, 14),
-        (RecordKind.STATEMENT, 14),
-        (RecordKind.UNSPECIFIED, 14),
+        (RecordKind.STATEMENT, ENDLESS),
+        (RecordKind.UNSPECIFIED, ENDLESS),
     ],
 )
-def test_refills_not_sent_are_open_for_an_order_and_none_for_a_dispensing(kind: RecordKind, most: int) -> None:
+def test_refills_not_sent_are_open_for_all_but_a_dispensing(kind: RecordKind, most: int) -> None:
     for order in (
         replace(ORDER, kind=kind, days_supply=14),
         MedicationRecord(DRUG, kind=kind, days_supply=14, start=100),

@@ -207,7 +207,9 @@ class _RecordStatus:
 class _RecordStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     RECORD_STATUS_UNSPECIFIED: _RecordStatus.ValueType  # 0
-    """Not sent: counts as active when nothing says that it has ended."""
+    """Not sent: counts as active when nothing says that it has ended. Of a muscle relaxant that was ordered or dispensed
+    without days only the first day is then sure.
+    """
     RECORD_STATUS_ACTIVE: _RecordStatus.ValueType  # 1
     """Being taken."""
     RECORD_STATUS_COMPLETED: _RecordStatus.ValueType  # 2
@@ -217,17 +219,19 @@ class _RecordStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordSt
     RECORD_STATUS_ENTERED_IN_ERROR: _RecordStatus.ValueType  # 4
     """The record is a mistake; read as if it had not been sent."""
     RECORD_STATUS_PLANNED: _RecordStatus.ValueType  # 5
-    """Not begun."""
+    """Not begun: no use so far. Counts for its days where they are still to come, else possibly from `as_of` on."""
     RECORD_STATUS_UNKNOWN: _RecordStatus.ValueType  # 6
     """May be active and may have ended. Without days and an end it is possibly, never surely, being taken; with days surely
-    on the first of them.
+    on the first of them, and possibly beyond the last.
     """
 
 class RecordStatus(_RecordStatus, metaclass=_RecordStatusEnumTypeWrapper):
     """State of a medication record."""
 
 RECORD_STATUS_UNSPECIFIED: RecordStatus.ValueType  # 0
-"""Not sent: counts as active when nothing says that it has ended."""
+"""Not sent: counts as active when nothing says that it has ended. Of a muscle relaxant that was ordered or dispensed
+without days only the first day is then sure.
+"""
 RECORD_STATUS_ACTIVE: RecordStatus.ValueType  # 1
 """Being taken."""
 RECORD_STATUS_COMPLETED: RecordStatus.ValueType  # 2
@@ -237,10 +241,10 @@ RECORD_STATUS_STOPPED: RecordStatus.ValueType  # 3
 RECORD_STATUS_ENTERED_IN_ERROR: RecordStatus.ValueType  # 4
 """The record is a mistake; read as if it had not been sent."""
 RECORD_STATUS_PLANNED: RecordStatus.ValueType  # 5
-"""Not begun."""
+"""Not begun: no use so far. Counts for its days where they are still to come, else possibly from `as_of` on."""
 RECORD_STATUS_UNKNOWN: RecordStatus.ValueType  # 6
 """May be active and may have ended. Without days and an end it is possibly, never surely, being taken; with days surely
-on the first of them.
+on the first of them, and possibly beyond the last.
 """
 Global___RecordStatus: _TypeAlias = RecordStatus  # noqa: Y015
 

@@ -918,7 +918,8 @@ export const LiverTestSchema: GenEnum<LiverTest> = /*@__PURE__*/
  */
 export enum RecordStatus {
   /**
-   * Not sent: counts as active when nothing says that it has ended.
+   * Not sent: counts as active when nothing says that it has ended. Of a muscle relaxant that was ordered or dispensed
+   * without days only the first day is then sure.
    *
    * @generated from enum value: RECORD_STATUS_UNSPECIFIED = 0;
    */
@@ -953,7 +954,7 @@ export enum RecordStatus {
   ENTERED_IN_ERROR = 4,
 
   /**
-   * Not begun.
+   * Not begun: no use so far. Counts for its days where they are still to come, else possibly from `as_of` on.
    *
    * @generated from enum value: RECORD_STATUS_PLANNED = 5;
    */
@@ -961,7 +962,7 @@ export enum RecordStatus {
 
   /**
    * May be active and may have ended. Without days and an end it is possibly, never surely, being taken; with days surely
-   * on the first of them.
+   * on the first of them, and possibly beyond the last.
    *
    * @generated from enum value: RECORD_STATUS_UNKNOWN = 6;
    */
