@@ -62,10 +62,10 @@ def test_calls_that_are_given_up_leave_nothing(request_sent: CheckPrescriptionRe
         command += ["-H", "content-type: application/grpc", "-H", "te: trailers", f"http://{address}{path}"]
         sizes = []
         cancelled = 0
-        for _ in range(ROUNDS + 1):
+        for rounds in range(1, ROUNDS + 2):
             done = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=True)
             assert re.search(rf"\b{whole} succeeded", done.stdout), done.stdout
-            for _ in range(given_up // 50):
+            while cancelled < rounds * given_up:  # one that was answered before counts as whole
                 calls = [stub.CheckPrescription.future(request_sent, timeout=60) for _ in range(50)]
                 cancelled += sum(each.cancel() for each in calls)
             with MedsafetyClient(address, timeout=60) as client:
@@ -77,5 +77,4 @@ def test_calls_that_are_given_up_leave_nothing(request_sent: CheckPrescriptionRe
         f"\n{CALLS:,} calls, {cancelled:,} given up:"
         f" {sizes[0] / 1e6:.1f} MB, then {sizes[-1] / 1e6:.1f} MB ({growth:+.2%})"
     )
-    assert cancelled > CALLS // 20
     assert growth < MOST_GROWTH
