@@ -247,13 +247,17 @@ def indications_of(text: str) -> tuple[Condition, ...]:
 
 
 def planned_end(row: Row) -> int | None:
-    """The end as it was told with the order; an end that is the day of a stop was known on that day only."""
+    """The end as it was told with the order.
+
+    The end of a record that is over, stopped on that day or completed, tells when it ended, and was known on that day
+    only: what was planned may have been another day, and the record does not say.
+    """
     end: int | None = row["end"]
     if end is None or end <= row["known_on"]:
         return end
     stopped_on = row["stopped_on"]
-    stopped = row["status"] == RecordStatus.STOPPED if stopped_on is None else stopped_on == end
-    return None if stopped else end
+    over = row["status"] in (RecordStatus.STOPPED, RecordStatus.COMPLETED) if stopped_on is None else stopped_on == end
+    return None if over else end
 
 
 def prescription_of(row: Row) -> Prescription:
@@ -310,12 +314,11 @@ def record_of(row: Row, most_days: int) -> Dated:
     if status is RecordStatus.STOPPED and end is not None:
         return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED, end=None), record)
     if status is RecordStatus.COMPLETED and end is not None:
-        return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED), record)
+        return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED, end=planned_end(row)), record)
     days = row["days_supply"]
-    if status is RecordStatus.COMPLETED and (days is None or not 1 <= days <= most_days):
+    over = status in (RecordStatus.COMPLETED, RecordStatus.STOPPED)
+    if over and (days is None or not 1 <= days <= most_days):
         record = replace(record, status=RecordStatus.UNKNOWN)  # by which day is not told
-    elif status is RecordStatus.STOPPED:
-        record = replace(record, status=RecordStatus.UNKNOWN)
     return Dated(ALWAYS, record, record)
 
 

@@ -225,7 +225,10 @@ def _medication(resource: Resource, medications: Medications) -> Row | None:
         row |= {"quantity": _said(_record(supplied).get("value")), "quantity_unit": _unit(supplied)}
     instructions = _listed(resource.get("dosage" if name == "MedicationStatement" else "dosageInstruction"))
     if len(instructions) == 1:
-        row |= {key: said for key, said in _instruction(instructions[0]).items() if said is not None}
+        told = {key: said for key, said in _instruction(instructions[0]).items() if said is not None}
+        row |= told
+        if status == "completed" and "end" in told and name != "MedicationStatement":
+            row["status"] = ""  # the end was ordered: of a completed record it would count as told afterwards
     return row
 
 

@@ -6,13 +6,14 @@ at any time. What is indexed of a segment is committed together with how far the
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ SCHEMA = 1
 _AT_ONCE = 2_000  # records in a transaction
 _MOST_SECONDS = 10  # for all of a question to PostgreSQL: a thread of the server waits for the answer
 _CONNECT_SECONDS = 5  # of them, for each host of its address
+_MOST_SECONDS_TO_WRITE = 120  # for one statement of who writes: forgetting a large segment takes longest
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS about (schema_version INTEGER NOT NULL)",
     """CREATE TABLE IF NOT EXISTS segments (
@@ -101,7 +103,8 @@ class Database:
 @contextmanager
 def opened(address: str, *, to_write: bool) -> Iterator[Database]:
     """The index at a path, or at a `postgresql://` address. Who only reads sees one state of it, whatever is written
-    meanwhile. Raises IndexUnavailableError.
+    meanwhile. Raises IndexUnavailableError, also where PostgreSQL does not answer: a question has 10 s, and whoever
+    writes 120 s for each statement.
     """
     of = _postgres if address.startswith(("postgresql://", "postgres://")) else _sqlite
     with of(address, to_write) as database:
@@ -146,7 +149,7 @@ def _postgres(address: str, to_write: bool) -> Iterator[Database]:
         connection: Any = psycopg.connect(address, connect_timeout=_CONNECT_SECONDS)
     except psycopg.Error as error:
         raise IndexUnavailableError(type(error).__name__) from None
-    with closing(connection), nullcontext() if to_write else _cut_off(connection, end - time.monotonic()):
+    with closing(connection), _bounded(connection, None if to_write else end) as bounded:
         if not to_write:
             try:
                 connection.isolation_level, connection.read_only = psycopg.IsolationLevel.REPEATABLE_READ, True
@@ -156,7 +159,93 @@ def _postgres(address: str, to_write: bool) -> Iterator[Database]:
                 raise IndexUnavailableError(type(error).__name__) from None
         if connection.info.parameter_status("server_encoding") != "UTF8":
             raise IndexUnavailableError("the database must be of encoding UTF8")
-        yield Database(connection, "%s", (psycopg.Error,))
+        yield Database(bounded, "%s", (psycopg.Error,))
+
+
+@contextmanager
+def _bounded(connection: Any, end: float | None) -> Iterator[Connection]:
+    """A connection that ends at that moment, or else at a statement that takes longer than who writes may wait.
+
+    Raises IndexUnavailableError.
+    """
+    if end is not None:
+        with _cut_off(connection, end - time.monotonic()):
+            yield connection
+        return
+    seconds = _MOST_SECONDS_TO_WRITE
+    watch = _Watch(seconds)
+    with _own_socket(connection) as same:
+        thread = threading.Thread(target=watch.run, args=(same,), daemon=True)
+        thread.start()
+        try:
+            yield _Watched(connection, watch)
+        except IndexUnavailableError:
+            if watch.cut:
+                raise IndexUnavailableError(f"no answer within {seconds} s") from None
+            raise
+        finally:
+            watch.over.set()
+            thread.join()
+
+
+class _Watch:
+    """Ends a connection on which one statement takes longer than `seconds`. A thread for all of them, not for each."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.until = math.inf  # when the statement that runs must have been answered
+        self.over = threading.Event()
+        self.cut = False
+
+    def run(self, same: socket.socket) -> None:
+        while not self.over.wait(self.seconds / 20):
+            if time.monotonic() > self.until:
+                self.cut = True
+                _hang_up(same)
+                return
+
+
+class _Watched:
+    """A connection of which each statement is watched."""
+
+    def __init__(self, connection: Connection, watch: _Watch) -> None:
+        self._connection, self._watch = connection, watch
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        self._watch.until = time.monotonic() + self._watch.seconds
+        try:
+            yield
+        finally:
+            self._watch.until = math.inf
+
+    def execute(self, query: str, parameters: Sequence[Any] = ()) -> Any:
+        with self._timed():
+            return self._connection.execute(query, parameters)
+
+    def commit(self) -> None:
+        with self._timed():
+            self._connection.commit()
+
+    def rollback(self) -> None:
+        with self._timed():
+            self._connection.rollback()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _own_socket(connection: Any) -> socket.socket:
+    """Its socket under a number of our own: nobody closes and reuses it. Raises IndexUnavailableError."""
+    try:
+        return socket.socket(fileno=os.dup(connection.fileno()))
+    except (OSError, connection.Error) as error:
+        raise IndexUnavailableError(type(error).__name__) from None
+
+
+def _hang_up(same: socket.socket) -> None:
+    with suppress(OSError):  # it has ended already
+        same.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
@@ -165,17 +254,8 @@ def _cut_off(connection: Any, seconds: float) -> Iterator[None]:
 
     A database that is frozen, or out of reach, ends nothing by itself. Raises IndexUnavailableError.
     """
-    try:
-        same = socket.socket(fileno=os.dup(connection.fileno()))  # a number of our own: nobody closes and reuses it
-    except (OSError, connection.Error) as error:
-        raise IndexUnavailableError(type(error).__name__) from None
-    with same:
-
-        def end() -> None:
-            with suppress(OSError):  # it has ended already
-                same.shutdown(socket.SHUT_RDWR)
-
-        timer = threading.Timer(max(seconds, 0), end)
+    with _own_socket(connection) as same:
+        timer = threading.Timer(max(seconds, 0), _hang_up, (same,))
         timer.daemon = True
         timer.start()
         try:

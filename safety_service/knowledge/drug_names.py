@@ -333,7 +333,9 @@ class DrugNames:
 
     __slots__ = (
         "_brands",
+        "_broader",
         "_codes",
+        "_codes_of",
         "_ingredients",
         "_longest_from",
         "_products",
@@ -364,15 +366,20 @@ class DrugNames:
 
         self._ingredients = {phrase(name): name for held in self._rows_holding for name in held.split(";")}
         self._codes: dict[tuple[str, str], CodedIngredient] = {}
+        self._codes_of: dict[tuple[str, str], tuple[str, ...]] = {}
         for system, code, name, beside, _ in _table(directory / "codes.tsv"):
             if system != RXNORM:
                 held_names = tuple(base_ingredient(each) for each in name.split(";"))
                 self._codes[system, code] = CodedIngredient(held_names, beside)
+                for each in held_names:
+                    self._codes_of[system, each] = (*self._codes_of.get((system, each), ()), code)
                 self._ingredients.update((phrase(each), each) for each in held_names)
         for old, new in _SAME_INGREDIENT.items():
             self._ingredients.setdefault(phrase(old), new)
         for synonym, ingredient, _ in _table(directory / "synonyms.tsv"):
             self._ingredients[phrase(synonym)] = ingredient
+
+        self._broader = {narrow: broad for narrow, broad, _ in _table(directory / "broader.tsv")}
 
         self._brands: dict[tuple[str, ...], Brand] = {}
         for brand, sets in brand_sets.items():
@@ -430,6 +437,14 @@ class DrugNames:
     def coded(self, system: str, code: str) -> CodedIngredient | None:
         """What an ATC or SNOMED CT code stands for, or None when it is not in the dictionary."""
         return self._codes.get((system, code))
+
+    def codes_of(self, system: str, ingredient: str) -> tuple[str, ...]:
+        """The ATC or SNOMED CT codes of an ingredient that the dictionary holds, seldom all there are."""
+        return self._codes_of.get((system, ingredient), ())
+
+    def broader(self, ingredient: str) -> str | None:
+        """The name of the group that an ingredient is one of and is also sent as; None when there is none."""
+        return self._broader.get(ingredient)
 
     def longest_from(self, word: str) -> int:
         """Words in the longest ingredient name or brand that begins with `word`; 0 when none does."""

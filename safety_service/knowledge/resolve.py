@@ -48,6 +48,8 @@ _EXACT = (
     MatchedBy.SNOMED,
     MatchedBy.ATC,
 )
+# Muscle relaxants and diazepam: of the drugs with one of these ATC codes the dictionary holds every ATC code.
+_LISTED_WHOLE = ("M03", "N05BA01")
 _LONGEST_ECHO = 80  # characters of what was sent that are repeated in a reason
 # An NDC written in its parts: labeler, product and package of 5-4-2 digits, or one of them a digit short.
 _NDC_PARTS = re.compile(r"(\d{5})-(\d{4})-(\d{2})|(\d{4})-(\d{4})-(\d{2})|(\d{5})-(\d{3})-(\d{2})|(\d{5})-(\d{4})-(\d)")
@@ -89,13 +91,15 @@ def resolve(names: DrugNames, medication: Medication) -> Resolution:
     understood = next((each for _, each in said if each.ingredients), None)
     classes = tuple(dict.fromkeys(code for each in codes for code in each.classes_atc))
     if known:
-        best = _beside_text(replace(known[0], conflict=_codes_disagree(known)), said)
+        best = _beside_text(names, replace(known[0], conflict=_codes_disagree(names, known)), said)
     elif understood is not None:
-        best = _from_text(understood, said)
+        best = _from_text(names, understood, said)
     elif classes:
         best = Resolution(MatchedBy.ATC, classes[0], unrecognised=_unknown_words(said))
     else:
         best = Resolution(MatchedBy.NONE, unrecognised=_unknown_words(said))
+    if not best.conflict:
+        best = replace(best, conflict=_class_disagrees(names, best, classes))
     unread = [reason for each in codes for reason in each.unread]
     unread += [f"{_echo(text)}: {each.why_not}" for text, each in said if not each.ingredients]
     if best.matched_by is MatchedBy.NONE:
@@ -199,16 +203,43 @@ def _not_read(reason: str) -> Resolution:
     return Resolution(MatchedBy.NONE, unread=(reason,))
 
 
-def _codes_disagree(known: list[Resolution]) -> str:
+def _codes_disagree(names: DrugNames, known: list[Resolution]) -> str:
     """A less exact code may say less than the best one, never something else."""
     best = known[0]
     for other in known[1:]:
-        one, two = set(best.names), set(other.names)
+        one, two = _comparable(names, best.names, other.names)
         if not (two <= one or one <= two):
-            return f"code {best.matched_on} is {_list(one)}; code {other.matched_on} is {_list(two)}"
+            return f"code {best.matched_on} is {_list(best.names)}; code {other.matched_on} is {_list(other.names)}"
         if difference := _strengths_differ(best.ingredients, other.ingredients):
             return f"code {best.matched_on} is {difference[0]}; code {other.matched_on} is {difference[1]}"
     return ""
+
+
+def _class_disagrees(names: DrugNames, best: Resolution, classes: tuple[str, ...]) -> str:
+    """An ATC code that is none of the one drug recognised, nor of a group that holds it.
+
+    Asked of the drugs alone of which the dictionary holds all ATC codes.
+    """
+    if len(best.ingredients) != 1 or best.unrecognised:
+        return ""
+    (name,) = best.names
+    own = names.codes_of(ATC, name)
+    if not any(code.startswith(_LISTED_WHOLE) for code in own):
+        return ""
+    for code in classes:
+        if not any(each.startswith(code) for each in own):
+            by_text = best.matched_by in (MatchedBy.PRODUCT_NAME, MatchedBy.BRAND_NAME, MatchedBy.INGREDIENT_NAME)
+            start = "the name says" if by_text else f"code {best.matched_on} is"
+            return f"{start} {name}; ATC code {code} is of other drugs"
+    return ""
+
+
+def _comparable(names: DrugNames, one: Iterable[str], two: Iterable[str]) -> tuple[set[str], set[str]]:
+    """The ingredients of two names; where either has a group's name, those of the group go by it in both."""
+    sent = {*one, *two}
+    by_group = {each: group for each in sent if (group := names.broader(each)) is not None and group in sent}
+    first, second = ({by_group.get(each, each) for each in some} for some in (one, two))
+    return first, second
 
 
 # --- text beside a code, or alone -------------------------------------------------------------------------
@@ -220,14 +251,14 @@ def _texts(medication: Medication) -> list[str]:
     return list(dict.fromkeys(text for text in sent if text.strip()))
 
 
-def _beside_text(best: Resolution, said: list[tuple[str, DrugText]]) -> Resolution:
+def _beside_text(names: DrugNames, best: Resolution, said: list[tuple[str, DrugText]]) -> Resolution:
     """The answer of a code, checked against the texts and filled in from them where it says nothing."""
     says_all = best.matched_by in (MatchedBy.RXNORM_PRODUCT, MatchedBy.RXNORM_OTHER, MatchedBy.SITE_CODE)
     for text, each in said:
         if not each.ingredients:
             continue
         if not best.conflict:
-            best = replace(best, conflict=_code_and_text_disagree(best, text, each))
+            best = replace(best, conflict=_code_and_text_disagree(names, best, text, each))
         if not says_all:  # the code of one ingredient may stand for a combination, which the text tells
             beside = (
                 *(one.name for one in each.ingredients if one.name not in best.names),
@@ -239,13 +270,13 @@ def _beside_text(best: Resolution, said: list[tuple[str, DrugText]]) -> Resoluti
     return best
 
 
-def _code_and_text_disagree(best: Resolution, text: str, said: DrugText) -> str:
-    named = {each.name for each in said.ingredients}
-    held = set(best.names)
+def _code_and_text_disagree(names: DrugNames, best: Resolution, text: str, said: DrugText) -> str:
+    in_text = tuple(each.name for each in said.ingredients)
+    named, held = _comparable(names, in_text, best.names)
     start = f"code {best.matched_on} is"
     # A text with unknown words may name the rest of the combination by one of them.
     if not named <= held or (named != held and not said.unrecognised and not best.unrecognised):
-        return f"{start} {_list(best.names)}; {_echo(text)} names {_list(named)}"
+        return f"{start} {_list(best.names)}; {_echo(text)} names {_list(in_text)}"
     if difference := _strengths_differ(best.ingredients, said.ingredients):
         return f"{start} {difference[0]}; {_echo(text)} says {difference[1]}"
     if best.release and said.release and best.release != said.release:
@@ -289,13 +320,14 @@ def _filled_in(best: Resolution, said: DrugText) -> Resolution:
     )
 
 
-def _from_text(understood: DrugText, said: list[tuple[str, DrugText]]) -> Resolution:
+def _from_text(names: DrugNames, understood: DrugText, said: list[tuple[str, DrugText]]) -> Resolution:
     conflict = ""
-    held = {each.name for each in understood.ingredients}
+    first = tuple(each.name for each in understood.ingredients)
     for text, each in said:
-        named = {one.name for one in each.ingredients}
+        in_text = tuple(one.name for one in each.ingredients)
+        held, named = _comparable(names, first, in_text)
         if named and named != held:
-            conflict = f"one text names {_list(held)}; {_echo(text)} names {_list(named)}"
+            conflict = f"one text names {_list(first)}; {_echo(text)} names {_list(in_text)}"
             break
         if difference := _strengths_differ(understood.ingredients, each.ingredients):
             conflict = f"one text says {difference[0]}; {_echo(text)} says {difference[1]}"

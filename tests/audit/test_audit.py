@@ -278,6 +278,20 @@ def test_what_is_told_of_the_end_counts_from_that_day_on(tmp_path: Path) -> None
     assert (status["2"], status["3"]) == ("fired", "passed")
 
 
+@pytest.mark.parametrize(("status", "course"), [("completed", "not_evaluated"), ("", "fired")])
+def test_the_end_of_a_completed_record_is_no_part_of_what_was_ordered(tmp_path: Path, status: str, course: str) -> None:
+    """How long was ordered is not told; that the relaxant ended on the 30th was known on that day only."""
+    header = (*RX, "status", "end_date")
+    relaxant = ("a", "1", "2024-01-01", "cyclobenzaprine 5 mg tablet", "", "", "dispensing", status, "2024-01-30")
+    opioid = ("b", "2", "2024-01-01", "oxycodone 5 mg tablet", "", "", "dispensing", status, "2024-01-10")
+    before = ("b", "3", "2024-01-09", "cyclobenzaprine 5 mg tablet", 3, "", "dispensing", "", "")
+    after = ("b", "4", "2024-01-10", "cyclobenzaprine 5 mg tablet", 3, "", "dispensing", "", "")
+    run(tmp_path / "out", write_rows(tmp_path / "rx.csv", header, relaxant, opioid, before, after), statuses=True)
+    told = {(row["index_record"], row["rule_id"]): row["status"] for row in table(tmp_path / "out", "statuses")}
+    assert told["1", "duration.course"] == course
+    assert (told["3", "sedation.opioid"], told["4", "sedation.opioid"]) == ("fired", "passed")
+
+
 def test_results_are_taken_up_where_they_were_left(
     records: dict[str, list[list[str]]], plain: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -43,12 +43,10 @@ def _record(row: Any, day: int) -> Row:
     if row["stopped_on"] is not None:
         told = {"end": None} if end == row["stopped_on"] else {}  # filled in on the day of the stop
         return {**row, "status": 0, "stopped_on": None, **told} if row["stopped_on"] > day else dict(row)
-    if status == RecordStatus.STOPPED and end is not None and end > day:
+    if status in (RecordStatus.STOPPED, RecordStatus.COMPLETED) and end is not None and end > day:
         return {**row, "status": 0, "end": None}
-    if status == RecordStatus.COMPLETED and end is not None and end > day:
-        return {**row, "status": 0}
     has_days = row["days_supply"] is not None and row["days_supply"] <= MOST_DAYS
-    if end is None and (status == RecordStatus.STOPPED or (status == RecordStatus.COMPLETED and not has_days)):
+    if end is None and status in (RecordStatus.STOPPED, RecordStatus.COMPLETED) and not has_days:
         return {**row, "status": int(RecordStatus.UNKNOWN)}  # over, on a day that nobody told
     return dict(row)
 

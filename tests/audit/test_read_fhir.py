@@ -60,6 +60,16 @@ def fired(out: Path) -> set[tuple[str, str]]:
     return {(row["index_record"], row["rule_id"]) for row in table(out, "alerts")}
 
 
+@pytest.mark.parametrize("status", ["active", "completed"])
+def test_the_bounds_of_an_order_were_ordered_whatever_became_of_it(tmp_path: Path, status: str) -> None:
+    bounds = {"boundsPeriod": {"start": "2024-03-01", "end": "2024-03-25"}, "frequency": 3, "period": 1}
+    instruction = {"timing": {"repeat": bounds | {"periodUnit": "d"}}}
+    one = order(status=status, dispenseRequest={"numberOfRepeatsAllowed": 0}, dosageInstruction=[instruction])
+    run(tmp_path / "out", ndjson(tmp_path / "rx.ndjson", one))
+    [course] = [row for row in table(tmp_path / "out", "alerts") if row["rule_id"] == "duration.course"]
+    assert course["facts"] == [{"name": "course_days", "value": "25", "unit": "d"}]
+
+
 def test_an_order_is_read_as_it_says(tmp_path: Path) -> None:
     condition = {
         "resourceType": "Condition",

@@ -64,3 +64,8 @@ def test_their_relaxant_is_checked(resources: list[dict[str, Any]], audited: tup
     alerts = [row for row in table(audited[0], "alerts") if row["rule_id"] == "product.route"]
     assert {row["index_record"].rpartition("/")[2]: row["patient"] for row in alerts} == ordered
     assert len(ordered) == 5
+
+
+def test_a_vitamin_under_the_name_of_its_group_raises_no_alert(audited: tuple[Path, dict[str, Any]]) -> None:
+    """The simulator orders vitamin D with the display name "Vitamin D (Cholecalciferol)"."""
+    assert not [row for row in table(audited[0], "alerts") if row["rule_id"] == "product.code-text"]

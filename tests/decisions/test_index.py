@@ -354,6 +354,35 @@ def test_a_question_to_a_database_that_is_frozen_in_mid_use_has_an_end(
     assert summarize_alerts(Keeping(None, address), b"", "").ByteSize() > 100
 
 
+def freezing_at(moment: int, address: str, log: DecisionLog, freeze: Callable[[], object]) -> None:
+    with opened(address, to_write=True) as database:
+        catch_up(log.folder, interrupted(database, moment, freeze)[0])
+
+
+@pytest.mark.parametrize("moment", [1, 3])
+def test_indexing_into_a_database_that_freezes_has_an_end_and_is_done_again(
+    moment: int,
+    log: DecisionLog,
+    overridden: object,
+    postgres: Postgres,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SIGSTOP before the first of its statements and amid a transaction: nothing of that stays, all is read again."""
+    address = postgres.new_database()
+    with opened(str(tmp_path / "fresh.sqlite"), to_write=True) as fresh:
+        number = catch_up(log.folder, fresh)
+    monkeypatch.setattr("safety_service.decisions.index._MOST_SECONDS_TO_WRITE", 1)
+    with ExitStack() as stack:
+        frozen: list[threading.Timer] = []
+        with pytest.raises(IndexUnavailableError, match=r"^no answer within 1 s$"):
+            freezing_at(moment, address, log, lambda: frozen.append(stack.enter_context(postgres.frozen())))
+        assert frozen[0].is_alive()
+    monkeypatch.undo()
+    with opened(address, to_write=True) as database:
+        assert catch_up(log.folder, database) == number > 0
+
+
 def test_a_database_that_is_frozen_before_it_is_asked_is_unavailable(
     postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -674,3 +674,38 @@ def test_resolution_never_fails_and_always_says_something(text: str, system: str
 )
 def test_any_mix_of_the_words_that_matter_is_read_without_failing(words: list[str]) -> None:
     assert read_drug_text(names(), " ".join(words)) == read_drug_text(names(), "  ".join(words))
+
+
+# --- a code of other drugs ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["N02BE01", "N02", "M03BX02", "N02BE99"])
+def test_an_atc_code_of_other_drugs_beside_a_relaxant_is_a_conflict(code: str) -> None:
+    by_name = by_code(code, "baclofen 10 mg", ATC) if code == "M03BX02" else by_code(code, "cyclobenzaprine 10 mg", ATC)
+    assert code in by_name.conflict
+    by_rxnorm = resolve(names(), Medication((Coding(RXNORM, "828348"), Coding(ATC, code))))
+    assert (by_rxnorm.names, code in by_rxnorm.conflict) == (("cyclobenzaprine",), True)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("M03BX08", "cyclobenzaprine 10 mg"),
+        ("M03BX", "cyclobenzaprine 10 mg"),
+        ("M", "cyclobenzaprine 10 mg"),
+        ("N02AA59", "carisoprodol / aspirin / codeine"),  # a combination may stand in another group
+        ("N02CX02", "clonidine 0.1 mg"),  # not all codes of this drug are known here
+        ("N02BE01", "zzyzxin 5 mg"),
+    ],
+)
+def test_an_atc_code_that_may_be_of_the_drug_is_none(code: str, text: str) -> None:
+    assert by_code(code, text, ATC).conflict == ""
+
+
+def test_what_is_sent_under_the_name_of_its_group_is_no_other_drug() -> None:
+    display = "Vitamin D (Cholecalciferol)"
+    said = resolve(names(), Medication((Coding(RXNORM, "11253", display),), "Vitamin D"))
+    assert (said.names, said.conflict) == (("vitamin d",), "")
+    assert by_code("199362", "Vitamin D").conflict == ""
+    assert by_code("199362", "ergocalciferol").conflict
+    assert resolve(names(), Medication((Coding("", "", "ergocalciferol"),), "cholecalciferol")).conflict
