@@ -1,4 +1,4 @@
-"""How well the kidneys work: clearance or eGFR as sent, else what a coded stage or dialysis leaves possible."""
+"""How well the kidneys work: clearance or eGFR as sent, and what a coded stage or dialysis leaves possible."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def put_kidneys(
     """Sets `renal_clearance` (creatinine clearance, else eGFR) and `renal_lowest` (the lower of both), whole mL/min.
 
     Without a number a coded stage bounds the latter, by policy: stage 3 lies between the two limits, stage 4 and above
-    and dialysis below the lower one. It says nothing of a clearance in mL/min, which is asked for. A number that a code
-    or dialysis contradicts leaves open everything between the two.
+    and dialysis below the lower one. It says nothing of a clearance in mL/min, which is asked for. Where a number and a
+    code or dialysis contradict each other, any of them says impaired: the lower counts. Only a clearance above what the
+    code leaves possible stays open between the two.
     """
     renal = request.patient.renal
     sent = [int(each) for each in (renal.crcl, renal.egfr) if each is not None]
@@ -44,14 +45,19 @@ def put_kidneys(
             put_number(values, name, *(bounds or (0, HIGHEST)))
             why[name] = (f"patient.renal.{field}", f"{reason}: send creatinine clearance or eGFR")
         return
-    for name, number in zip(FACTS_OF_KIDNEYS, (sent[0], min(sent)), strict=True):
-        low = high = number
-        if coded is not None and not coded[0] <= number <= coded[1]:
-            low, high = min(number, coded[0]), max(number, coded[1])
-            why[name] = ("patient.renal", "the number sent and the coded stage or dialysis contradict each other")
-        put_number(values, name, low, high)
-    if coded is not None and not coded[0] <= min(sent) <= coded[1]:
-        conflicts.append("renal function as sent and the coded stage or dialysis disagree: what lies between is open")
+    clearance, lowest = sent[0], min(sent)
+    least, most = coded or (0, HIGHEST)
+    if clearance > most:
+        put_number(values, "renal_clearance", least, clearance)
+        why["renal_clearance"] = ("patient.renal", "the coded stage or dialysis says less than the number sent")
+    else:
+        put_number(values, "renal_clearance", clearance, clearance)
+    if lowest > most:
+        put_number(values, "renal_lowest", least, most)
+    else:
+        put_number(values, "renal_lowest", lowest, lowest)
+    if not least <= lowest <= most:
+        conflicts.append("renal function as sent and the coded stage or dialysis disagree: the worse of them counts")
 
 
 def clearance_notes(line: Line, renal: Renal) -> tuple[str, ...]:

@@ -159,6 +159,8 @@ def _why_allergy(facts: LineFacts, name: str) -> tuple[str, str]:
     if not listed.is_complete:
         sent = "is not marked complete" if listed.items else "was not sent"
         return "patient.allergies", f"the list of allergies {sent}"
+    if any(each.may_ingredients for each in facts.patient.allergies.entries):
+        return "patient.allergies", "code and name of a substance on the list disagree, or it was not recognised"
     return "patient.allergies", "a substance on the list was not recognised, or is a class that holds the drug"
 
 

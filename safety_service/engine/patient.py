@@ -119,7 +119,7 @@ def lasting_facts(knowledge: Knowledge, request: CheckRequest, listing: Listing)
     _hepatic(knowledge, request, problems, values, why, evidence, conflicts, not_processed, notes)
     why |= listing.why
     put_kidneys(knowledge, request, problems, values, why, evidence, conflicts)
-    allergies = read_allergies(knowledge, request, not_processed)
+    allergies = read_allergies(knowledge, request, not_processed, conflicts)
     return PatientFacts(
         values,
         why,

@@ -29,7 +29,7 @@ class Dose(NamedTuple):
     single_high: int | None = None
     daily_low: int | None = None
     daily_high: int | None = None
-    daily_most: int | None = None  # as the order states it; `daily_high` is no more than that
+    daily_most: int | None = None  # as the order states it; `daily_high` is that where it is known
 
 
 class Supply(NamedTuple):
@@ -65,25 +65,52 @@ def micrograms(quantity: Quantity | None, strength: ResolvedIngredient | None) -
 
 
 def dose(order: Prescription | MedicationRecord, strength: ResolvedIngredient | None) -> Dose:
-    """The ordered dose of the ingredient with this strength. "As needed" makes the lowest day nothing, if known."""
+    """The ordered dose of the ingredient with this strength. "As needed" makes the lowest day nothing, if known.
+
+    The highest day is what the order states as its maximum, whether that is less than frequency times dose, more, or
+    told without a frequency; else frequency times dose. A maximum below one dose contradicts the dose and is not used.
+    """
     high = micrograms(order.dose_high, strength)
     low = micrograms(order.dose_low if order.dose_low is not None else order.dose_high, strength)
     most_told = _daily_most(order, strength)
     if order.frequency is None:
-        return Dose(low, high, daily_most=most_told)
+        return Dose(low, high, daily_high=most_told, daily_most=most_told)
     fewest, most = times_a_day(order.frequency)
     daily_low = 0 if order.as_needed is Answer.YES else None
     if order.as_needed is Answer.NO and low is not None:
         daily_low = round(low * fewest)
     daily_high = None if high is None else round(high * most)
-    if daily_high is not None and most_told is not None:
-        daily_high = min(daily_high, most_told)
+    if most_told is not None:
+        daily_high = most_told
         daily_low = None if daily_low is None else min(daily_low, daily_high)
     return Dose(low, high, daily_low, daily_high, most_told)
 
 
 def _daily_most(order: Prescription | MedicationRecord, strength: ResolvedIngredient | None) -> int | None:
-    return micrograms(order.daily_most, strength) if isinstance(order, Prescription) else None
+    """The most of a day as stated, if it allows one dose."""
+    told = micrograms(order.daily_most, strength) if isinstance(order, Prescription) else None
+    high = micrograms(order.dose_high, strength)
+    return None if told is not None and high is not None and told < high else told
+
+
+def _of_the_maximum(order: Prescription | MedicationRecord, strength: ResolvedIngredient | None) -> tuple[str, ...]:
+    """What is told of a stated daily maximum that contradicts dose or frequency."""
+    if not isinstance(order, Prescription) or order.daily_most is None:
+        return ()
+    high, told = micrograms(order.dose_high, strength), micrograms(order.daily_most, strength)
+    if high is None or told is None:
+        return ()
+    if told < high:
+        return (f"the daily maximum stated, {told / 1000:g} mg, is less than one dose and was not used",)
+    if order.frequency is None:
+        return ()
+    scheduled = round(high * times_a_day(order.frequency)[1])
+    if told <= scheduled:
+        return ()
+    return (
+        f"the daily maximum stated, {told / 1000:g} mg, is more than frequency and dose make, {scheduled / 1000:g} mg: "
+        "the maximum counts for the limits of a day, the frequency for how long the supply lasts",
+    )
 
 
 def times_a_day(frequency: Frequency) -> tuple[float, float]:
@@ -110,7 +137,7 @@ def supply(
     upwards.
     """
     found: list[tuple[str, int, int]] = []
-    notes: list[str] = []
+    notes = [*_of_the_maximum(order, strength)]
     if order.days_supply is not None:
         found.append(("days-supply", order.days_supply, order.days_supply))
     if order.end is not None and start is not None:

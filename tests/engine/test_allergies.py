@@ -29,6 +29,7 @@ from safety_service.knowledge.load import load_knowledge
 from safety_service.rules.vocabulary import EITHER, NO, SLOTS, YES, unknown_facts
 
 ATC = "http://www.whocc.no/atc"
+RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
 COMPLETE = Completeness.COMPLETE
 FACTS = ("allergy_to_drug", "allergy_to_carbamate", "allergy_to_other_ingredient", "any_drug_allergy")
 ORDER = Prescription(Medication(text="carisoprodol 350 mg tablet"), start=1000)
@@ -48,7 +49,7 @@ def substance(written: str) -> Medication:
 def read(listed: Listed[Allergy]) -> tuple[Allergies, list[NotProcessed]]:
     not_processed: list[NotProcessed] = []
     request = CheckRequest(ORDER, Patient(allergies=listed), 1000)
-    return read_allergies(knowledge(), request, not_processed), not_processed
+    return read_allergies(knowledge(), request, not_processed, []), not_processed
 
 
 def put(
@@ -204,6 +205,36 @@ def test_code_and_text_of_one_entry_are_read_together() -> None:
     both = Allergy(Medication((Coding(ATC, "M03BA"),), "carisoprodol"))
     found, _ = put(Listed((both,), COMPLETE))
     assert found["allergy_to_drug"] == YES
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "drug", "carbamate"),
+    [
+        ("cyclobenzaprine", "cyclobenzaprine-ir", EITHER, NO),
+        ("cyclobenzaprine", "baclofen", NO, NO),
+        ("carisoprodol", "carisoprodol", EITHER, NO),
+        ("meprobamate", "carisoprodol", NO, EITHER),
+        ("meprobamate / carisoprodol", "carisoprodol", EITHER, EITHER),
+        ("acetaminophen", "cyclobenzaprine-ir", NO, NO),
+    ],
+)
+def test_an_entry_whose_code_and_text_disagree_may_be_either(text: str, line: str, drug: int, carbamate: int) -> None:
+    listed = Listed((Allergy(Medication((Coding(RXNORM, "313782"),), text)),), COMPLETE)  # acetaminophen
+    conflicts: list[str] = []
+    request = CheckRequest(ORDER, Patient(allergies=listed), 1000)
+    allergies = read_allergies(knowledge(), request, [], conflicts)
+    assert allergies.complete
+    assert bool(conflicts) == (text != "acetaminophen")
+    assert all(each.startswith("patient.allergies.items[0].substance: code 313782 is") for each in conflicts)
+    found, _ = put(listed, line, line.removesuffix("-ir"))
+    assert (found["allergy_to_drug"], found["allergy_to_carbamate"]) == (drug, carbamate)
+    assert found["any_drug_allergy"] == YES
+
+
+def test_a_display_that_disagrees_with_its_code_is_no_less_a_text() -> None:
+    entry = Allergy(Medication((Coding(RXNORM, "313782", "carisoprodol"),)))
+    found, _ = put(Listed((entry,), COMPLETE))
+    assert found["allergy_to_drug"] == EITHER
 
 
 @pytest.mark.parametrize(

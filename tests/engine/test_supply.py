@@ -285,6 +285,40 @@ def test_dose_of_a_range() -> None:
     assert dose(replace(order, dose_low=None), TEN_MG) == Dose(20_000, 20_000, 40_000, 60_000)
 
 
+@pytest.mark.parametrize(
+    ("most", "often", "daily", "told"),
+    [
+        (Quantity(20, "mg"), THREE_A_DAY, (20_000, 20_000), ""),
+        (Quantity(3, "{tbl}"), THREE_A_DAY, (30_000, 30_000), ""),
+        (Quantity(60, "mg"), THREE_A_DAY, (30_000, 60_000), "60 mg, is more than frequency and dose make, 30 mg"),
+        (Quantity(10, "mg"), Frequency(1, 1, 48), (5_000, 10_000), "10 mg, is more than frequency and dose make, 5 mg"),
+        (Quantity(60, "mg"), None, (None, 60_000), ""),
+        (Quantity(10, "mg"), None, (None, 10_000), ""),
+        # less than one dose: one of the two is wrong, and the dose counts
+        (Quantity(9, "mg"), THREE_A_DAY, (30_000, 30_000), "9 mg, is less than one dose and was not used"),
+        (Quantity(9, "mg"), None, (None, None), "9 mg, is less than one dose and was not used"),
+        (Quantity(9), THREE_A_DAY, (30_000, 30_000), ""),
+    ],
+)
+def test_the_daily_maximum_stated_is_the_highest_day(
+    most: Quantity, often: Frequency | None, daily: tuple[int | None, int | None], told: str
+) -> None:
+    order = replace(TABLETS, daily_most=most, frequency=often, days_supply=7)
+    found = dose(order, TEN_MG)
+    assert (found.daily_low, found.daily_high) == daily
+    notes = days(order).notes
+    assert len([each for each in notes if "maximum" in each]) == bool(told)
+    assert told in "".join(notes)
+    as_needed = dose(replace(order, as_needed=Answer.YES), TEN_MG)
+    assert as_needed.daily_high == daily[1]
+
+
+def test_a_daily_maximum_is_known_without_a_dose() -> None:
+    order = replace(ORDER, daily_most=Quantity(6, "{tbl}"), frequency=THREE_A_DAY)
+    assert dose(order, TEN_MG) == Dose(daily_high=60_000, daily_most=60_000)
+    assert dose(order, NO_STRENGTH) == Dose()
+
+
 def test_half_a_known_dose_stays_half() -> None:
     order = replace(ORDER, dose_low=Quantity(1, "{tbl}"), dose_high=Quantity(20, "mg"), frequency=THREE_A_DAY)
     found = dose(order, NO_STRENGTH)
@@ -474,7 +508,7 @@ def orders(draw: st.DrawFn) -> Prescription | MedicationRecord:
         "refills": draw(st.one_of(st.none(), st.integers(0, 12))),
     }
     if draw(st.booleans()):
-        return Prescription(DRUG, **sent)
+        return Prescription(DRUG, **sent, daily_most=draw(st.one_of(st.none(), st.builds(Quantity, VALUES, UNITS))))
     return MedicationRecord(DRUG, **sent)
 
 
