@@ -616,7 +616,7 @@ class Checker:
             request = CheckRequest(prescription_of({**row, "indications": ""}), _NOBODY, row["known_on"])
             order = read_order(self.knowledge, request, drug.resolution)
             lines = candidate_lines(self.knowledge, order) if drug.relaxant else ()
-            line = lines[0] if len(lines) == 1 else None
+            line = lines[0] if len(lines) == len(order.relaxants) == 1 else None
             given: list[Dose] = [Dose()]
             facts: Fragment = ()
             allergies: Fragment = ()

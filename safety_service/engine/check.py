@@ -31,6 +31,7 @@ from safety_service.engine.facts import (
     LineFacts,
     Order,
     candidate_lines,
+    each_relaxant,
     line_facts,
     pair_facts,
     product_fits,
@@ -96,15 +97,19 @@ def weigh(knowledge: Knowledge, request: CheckRequest) -> Weighed:
 
 def weigh_read(knowledge: Knowledge, order: Order, history: History, patient: PatientFacts) -> Weighed:
     """The same of an order, a history and a patient that were read before."""
-    lines = candidate_lines(knowledge, order)
-    facts = [line_facts(knowledge, order, history, patient, line, len(lines) > 1) for line in lines]
-    if facts and facts[0].values[SLOTS["relaxant_use"]] == NO:  # diazepam for something else is a partner only
-        lines = ()
+    lines: tuple[Line, ...] = ()
+    spoken: list[Spoken] = []
+    for own in each_relaxant(order):
+        found = candidate_lines(knowledge, own)
+        facts = [line_facts(knowledge, own, history, patient, line, len(found) > 1) for line in found]
+        if facts and facts[0].values[SLOTS["relaxant_use"]] != NO:  # diazepam for something else is a partner only
+            asked = [ask(each.line.program, each) for each in facts]
+            spoken.append(asked[0] if len(asked) == 1 else _agreed(asked))
+            lines += found
     unanswered: list[Check] = []
     if lines:
-        asked = [ask(each.line.program, each) for each in facts]
-        spoken = [asked[0] if len(asked) == 1 else _agreed(asked)]
-        spoken += _rules_of_other_relaxants(knowledge, order, history, patient)
+        ordered = {line.ingredient for line in lines}
+        spoken += _rules_of_other_relaxants(knowledge, order, history, patient, ordered)
     else:
         spoken = _as_partner(knowledge, order, history, patient)
         unanswered = _not_relaxant(knowledge, order)
@@ -112,7 +117,7 @@ def weigh_read(knowledge: Knowledge, order: Order, history: History, patient: Pa
     if open_history or not lines:
         answers = [answer for each in spoken for answer in each.answers]
         parts = recognise(knowledge, order.resolution)
-        unanswered += unanswered_pairs(knowledge, parts, open_history, answers, order.relaxant if lines else None)
+        unanswered += unanswered_pairs(knowledge, parts, open_history, answers, lines[0].ingredient if lines else None)
     return Weighed(order, history, patient, lines, spoken, unanswered)
 
 
@@ -136,22 +141,26 @@ def answered(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DE
     """What `tell` puts into a Decision of alerts and answers, for those who need nothing else of it."""
     order, history, patient, lines, spoken, unanswered = weighed
     step = _step(patient, spoken)
-    names = tuple([line.name for line in lines])
     stamp = _stamp(order.request, order, fingerprint_key)
     overrides = read_overrides(order.request)
     alerts: list[Alert] = []
     checks: list[Check] = unanswered
     suppressed: list[Check] = []
     for each in spoken:
-        telling = Telling(knowledge, order, history, each.facts, names, step)
+        names = tuple([line.name for line in lines if line.ingredient == each.facts.line.ingredient])
+        telling = Telling(knowledge, each.facts.order, history, each.facts, names, step)
         answers = each.answers
+        mine = stamp
+        if len(order.relaxants) > 1:  # what is said of one is no repeat of the same said of the other
+            mine = stamp.copy()
+            mine.update(each.facts.line.ingredient.encode())
         for at, rule, clause in each.fired:
             if rule.off:
                 answers[at] = kept_back(answers[at], rule, clause)
                 continue
             options = fitting_options(knowledge, rule.rule.care, step, patient.phase, patient.given_up)
             try:
-                alert = explain(telling, rule, clause, answers[at].missing, options, stamp)
+                alert = explain(telling, rule, clause, answers[at].missing, options, mine)
                 alerts.append(shown(alert, knowledge.stop_level, overrides))
             except Exception as error:  # one text that cannot be put together must not silence the other alerts
                 answers[at] = answers[at]._replace(status=CheckStatus.ERROR, reason=type(error).__name__)
@@ -343,7 +352,7 @@ def _as_partner(knowledge: Knowledge, order: Order, history: History, patient: P
 
 
 def _rules_of_other_relaxants(
-    knowledge: Knowledge, order: Order, history: History, patient: PatientFacts
+    knowledge: Knowledge, order: Order, history: History, patient: PatientFacts, ordered: set[str]
 ) -> list[Spoken]:
     """Pair rules of one drug alone, of each other relaxant that shares a day: the order is their partner.
 
@@ -352,7 +361,7 @@ def _rules_of_other_relaxants(
     """
     spoken: list[Spoken] = []
     for line, events in relaxants_taken(knowledge, order, history):
-        if line.ingredient == order.relaxant:
+        if line.ingredient in ordered:
             continue
         facts = pair_facts(knowledge, order, history, patient, line, events)
         asked = ask(line.pair_program, facts)

@@ -10,6 +10,7 @@ from safety_service.domain import (
     Answer,
     CheckRequest,
     Prescription,
+    Quantity,
     ResolvedIngredient,
     TreatmentStatus,
 )
@@ -65,7 +66,8 @@ class Order(NamedTuple):
     resolution: Resolution
     recorded: Recorded
     start: int
-    relaxant: str  # ingredient, "" when the order holds none
+    relaxants: tuple[str, ...]  # ingredients; more than one when the text names several drugs
+    relaxant: str  # the one that is looked at, "" when the order holds none
     strength: ResolvedIngredient | None
     supply: Supply
     notes: tuple[str, ...]
@@ -117,7 +119,8 @@ def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resoluti
     if start is None:
         start = request.as_of
         notes.append("no start date was sent: as_of was used")
-    relaxant = next((name for name in resolution.names if name in knowledge.lines_of), "")
+    relaxants = tuple([name for name in resolution.names if name in knowledge.lines_of])
+    relaxant = relaxants[0] if relaxants else ""
     strength = strength_of(resolution, relaxant)
     if strength is None and len(resolution.ingredients) == 1:
         strength = resolution.ingredients[0]
@@ -126,6 +129,13 @@ def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resoluti
     if completed.prescription is not prescription:
         prescription = completed.prescription
         request = replace(request, prescription=prescription)
+    if len(relaxants) > 1:
+        notes.append(several_relaxants(relaxants))
+        counted = _without_weights(prescription)
+        if counted != prescription:
+            notes.append("the dose was not used: milligrams do not tell of which relaxant they are")
+            prescription = counted
+            request = replace(request, prescription=prescription)
     given = supply(prescription, start, strength, most_days, completed.days)
     notes += completed.read_notes(given.source == SIG)
     recorded = Recorded(
@@ -147,9 +157,31 @@ def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resoluti
     )
     notes += given.notes
     return Order(
-        request, resolution, recorded, start, relaxant, strength, given, tuple(notes), told_by, completed.conflicts,
-        knowledge.drugs,
+        request, resolution, recorded, start, relaxants, relaxant, strength, given, tuple(notes), told_by,
+        completed.conflicts, knowledge.drugs,
     )  # fmt: skip
+
+
+def several_relaxants(names: tuple[str, ...]) -> str:
+    """What to tell of an order that names more than one."""
+    return f"the order names {len(names)} muscle relaxants ({', '.join(names)}): send each as an order of its own"
+
+
+def _without_weights(prescription: Prescription) -> Prescription:
+    """The prescription without doses in milligrams, which do not tell of which of several relaxants they are."""
+
+    def counted(quantity: Quantity | None) -> Quantity | None:
+        return quantity if micrograms(quantity, None) is None else None
+
+    low, high = counted(prescription.dose_low), counted(prescription.dose_high)
+    most, last = counted(prescription.daily_most), counted(prescription.last_dose)
+    return replace(prescription, dose_low=low, dose_high=high, daily_most=most, last_dose=last)
+
+
+def each_relaxant(order: Order) -> tuple[Order, ...]:
+    """The order as one of each of its relaxants, the others in it being drugs taken with that one."""
+    others = order.relaxants[1:]
+    return order, *[order._replace(relaxant=name, strength=strength_of(order.resolution, name)) for name in others]
 
 
 def candidate_lines(knowledge: Knowledge, order: Order) -> tuple[Line, ...]:

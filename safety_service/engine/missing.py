@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from safety_service.domain import Answer, MatchedBy, Missing
-from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, may_share, shares
+from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, may_share, several_relaxants, shares
 from safety_service.engine.fold import ENDLESS, NONE
 from safety_service.engine.history import SUBSTANCE, UNRECOGNISED, Event, History
 from safety_service.engine.problems import SET_OF_FACT
@@ -91,6 +91,8 @@ def _why_no_dose(facts: LineFacts) -> tuple[str, str]:
 def _why_no_amount(order: Order) -> tuple[str, str]:
     sent = order.request.prescription.dose_high
     if sent is None:
+        if len(order.relaxants) > 1:
+            return "prescription.medication", several_relaxants(order.relaxants)
         return "prescription.dose_quantity", "no dose was sent"
     if not sent.unit:
         return "prescription.dose_quantity", "the dose has no unit"
