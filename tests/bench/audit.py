@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -150,6 +151,27 @@ def _sides(
     ]
 
 
+def _kept(facts: Path, asked: argparse.Namespace) -> list[Row]:
+    """The last rows of some patients onto the state that all other rows left; the sums are those of one run."""
+    made = _child("make_kept", facts, asked)
+    rounds = [_child("fold_night", facts, asked) for _ in range(asked.rounds)]
+    cold = [_child("fold_night_cold", facts, asked) for _ in range(asked.rounds)]
+    whole = _child("fold", facts, asked)["sums"]
+    if any([a + b for a, b in zip(made["sums"], each["sums"], strict=True)] != whole for each in rounds + cold):
+        raise SystemExit("The facts of a night differ from those of one run over everything.")
+    seconds = Figure.of([each["seconds"] for each in rounds])
+    goal = Goal(1, 0.05, at_most=True)
+    name = f"facts of a night: {made['new']:,} new supplies onto the state of {asked.rows - made['new']:,}"
+    return [
+        Row(f"{name}, after start-up", seconds, "s", goal),
+        Row("  CPU time", Figure.of([each["cpu"] for each in rounds]), "s"),
+        Row("  the state not in memory before", Figure.of([each["seconds"] for each in cold]), "s"),
+        Row("  state kept", Figure.of([made["bytes"] / 1e6]), "MB"),
+        Row("  of that, added by the night", Figure.of([each["added"] / 1e6 for each in rounds]), "MB"),
+        Row("  folding the earlier ones and keeping their state, once", Figure.of([made["seconds"]]), "s"),
+    ]
+
+
 def _replayed(folder: Path, asked: argparse.Namespace) -> list[Row]:
     """The records of a bucket through the engine one by one, and as the audit does, in one process and in turns."""
     source = folder / f"bucket-{asked.relaxants}"
@@ -242,7 +264,6 @@ def _make_text(path: Path, asked: argparse.Namespace) -> dict[str, Any]:
 
 def _fold(path: Path, _: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
-    import pyarrow.parquet as pq
 
     from tests.equivalence.compiled_fold import answers, compiled, made
 
@@ -251,29 +272,105 @@ def _fold(path: Path, _: argparse.Namespace) -> dict[str, Any]:
     compiling = time.perf_counter() - began
     began = time.perf_counter()
     sums = np.zeros(5, dtype=np.int64)
-    named = ["patient", "start", "days", "key", "bits", "chain"]
-    held = {name: np.zeros(0, dtype=np.int64) for name in named}
-
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=_BATCH, columns=named):
-        rows = {name: np.concatenate([held[name], batch.column(name).to_numpy()]) for name in named}
-        cut = int(np.searchsorted(rows["patient"], rows["patient"][-1]))  # the last patient may go on
-        _add_sums(sums, {name: each[:cut] for name, each in rows.items()}, compiled())
-        held = {name: each[cut:] for name, each in rows.items()}
-    _add_sums(sums, held, compiled())
+    for rows in _of_whole_patients(path, _NAMED):
+        _add_sums(sums, rows, answers(rows, GAP, compiled()))
     return {"seconds": time.perf_counter() - began, "compile": compiling, "peak": _peak(), "sums": sums.tolist()}
 
 
-def _add_sums(sums: Any, rows: dict[str, Any], how: Any) -> None:
+_NAMED = ["patient", "start", "days", "key", "bits", "chain"]
+
+
+def _of_whole_patients(path: Path, named: list[str]) -> Iterator[dict[str, Any]]:
+    """The rows of a sorted file, some patients at a time."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    held = {name: np.zeros(0, dtype=np.int64) for name in named}
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=_BATCH, columns=named):
+        rows = {name: np.concatenate([held[name], batch.column(name).to_numpy()]) for name in named}
+        cut = int(np.searchsorted(rows["patient"], rows["patient"][-1]))  # the last patient may go on
+        yield {name: each[:cut] for name, each in rows.items()}
+        held = {name: each[cut:] for name, each in rows.items()}
+    yield held
+
+
+def _add_sums(sums: Any, rows: dict[str, Any], out: Any) -> None:
+    """Adds what the fold said of rows."""
     import numpy as np
 
     from safety_service.engine import fold
-    from tests.equivalence.compiled_fold import answers
 
-    out = answers(rows, GAP, how)
     ordered = rows["chain"] >= 0
     sums[:3] += out[:, [fold.EPISODE_LOW, fold.IN_HAND_LOW, fold.CLASS_LOW]].sum(axis=0)
     sums[3] += np.count_nonzero(out[ordered, fold.CONTINUES] == fold.YES)
     sums[4] += out[:, fold.OBSERVED + fold.SURE_BITS].sum()
+
+
+def _make_kept(path: Path, asked: argparse.Namespace) -> dict[str, Any]:
+    """The last row of every so-many-th patient apart, and the state that all others leave."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from tests.equivalence.compiled_fold import compiled
+    from tests.equivalence.kept_fold import fold_onto
+
+    every = max(1, asked.rows // 7 // asked.new)
+    sums = np.zeros(5, dtype=np.int64)
+    new: list[dict[str, Any]] = []
+    left = asked.new
+    began = time.perf_counter()
+    for rows in _of_whole_patients(path, [*_NAMED, "record"]):
+        patient = rows["patient"]
+        of_night = np.append(patient[1:] != patient[:-1], True) & (patient % every == 0)
+        of_night &= np.cumsum(of_night) <= left
+        new.append({name: each[of_night] for name, each in rows.items()})
+        left -= np.count_nonzero(of_night)
+        earlier = {name: each[~of_night] for name, each in rows.items()}
+        _add_sums(sums, earlier, fold_onto(_state(path), earlier, GAP, compiled()))
+    seconds = time.perf_counter() - began
+    night_rows = {name: np.concatenate([each[name] for each in new]) for name in new[0]}
+    pq.write_table(pa.table(night_rows), path.with_suffix(".night"), compression="zstd")
+    size = (_state(path) / "states").stat().st_size
+    return {"sums": sums.tolist(), "new": len(night_rows["patient"]), "bytes": size, "seconds": seconds}
+
+
+def _state(path: Path) -> Path:
+    return path.with_suffix(".state")
+
+
+def _fold_night(path: Path, *, cold: bool) -> dict[str, Any]:
+    """New rows read, folded onto what was kept, and what they leave kept on disk; then put back as it was before."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from tests.equivalence.compiled_fold import compiled, made
+    from tests.equivalence.kept_fold import fold_onto
+
+    states, places = _state(path) / "states", _state(path) / "places.npy"
+    before, size = places.read_bytes(), states.stat().st_size
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in (2, 3):  # compiled for no state, and for one
+            table = made(100, seed)
+            table |= {"start": table["start"] + 1_000 * seed, "record": np.arange(100)}
+            fold_onto(Path(folder) / "state", table, GAP, compiled())
+    if cold:
+        for each in (states, places):
+            with each.open("rb") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    began, cpu = time.perf_counter(), time.process_time()
+    read = pq.read_table(path.with_suffix(".night"))
+    # copied: a kernel is compiled apart for what cannot be written to
+    rows = {name: read.column(name).to_numpy().copy() for name in [*_NAMED, "record"]}
+    out = fold_onto(_state(path), rows, GAP, compiled())
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    sums = np.zeros(5, dtype=np.int64)
+    _add_sums(sums, rows, out)
+    added = states.stat().st_size - size
+    os.truncate(states, size)
+    places.write_bytes(before)
+    return {"seconds": seconds, "cpu": cpu, "added": added, "sums": sums.tolist()}
 
 
 def _fold_text(path: Path, _: argparse.Namespace) -> dict[str, Any]:
@@ -316,7 +413,8 @@ def _fold_text(path: Path, _: argparse.Namespace) -> dict[str, Any]:
         last = min(first + _BATCH, len(key))
         if last < len(key):
             last = int(np.searchsorted(rows["patient"], rows["patient"][last]))
-        _add_sums(sums, {name: each[first:last] for name, each in rows.items()}, how)
+        some = {name: each[first:last] for name, each in rows.items()}
+        _add_sums(sums, some, answers(some, GAP, how))
         first = last
     return {"seconds": time.perf_counter() - began, "compile": compiling, "peak": _peak(), "sums": sums.tolist()}
 
@@ -453,6 +551,9 @@ def _peak() -> int:
 _CHILDREN = {
     "make_facts": _make_facts,
     "fold": _fold,
+    "make_kept": _make_kept,
+    "fold_night": lambda path, _: _fold_night(path, cold=False),
+    "fold_night_cold": lambda path, _: _fold_night(path, cold=True),
     "sql": _sql,
     "make_text": _make_text,
     "fold_text": _fold_text,
