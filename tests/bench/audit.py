@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -72,7 +73,7 @@ def main() -> int:
 
 def _measured(folder: Path, asked: argparse.Namespace) -> str:
     if asked.only_night:
-        return table(HEAD, [row.cells() for row in _nights(folder / "night", asked)]) + "\n"
+        return table(HEAD, [row.cells() for row in _nights(folder, asked)]) + "\n"
     facts = folder / "facts.parquet"
     _child("make_facts", facts, asked)
     rows = _sides(facts, asked, ("fold", "sql"), asked.rounds, Goal(3, 8), Goal(1, at_most=True))
@@ -101,7 +102,7 @@ def _measured(folder: Path, asked: argparse.Namespace) -> str:
         rows.append(Row("  the same, of time", _rate(asked.records, [each["seconds"] for each in whole])))
         rows.append(Row("  most memory", Figure.of([each["peak"] / 1e6 for each in whole]), "MB"))
     if asked.store:
-        rows += _nights(folder / "night", asked)
+        rows += _nights(folder, asked)
     arguments = " ".join(sys.argv[1:])
     said = (
         f'Written by `make bench-audit ARGS="{arguments}"`. {machine()}\n\n'
@@ -113,12 +114,17 @@ def _measured(folder: Path, asked: argparse.Namespace) -> str:
 
 
 def _nights(folder: Path, asked: argparse.Namespace) -> list[Row]:
-    """New rows into the results of an audit; each round with the same outputs."""
-    _child("make_store", folder, asked)
-    rounds = [_child("night", folder, asked) for _ in range(asked.rounds)]
-    if len({json.dumps(each["outputs"]) for each in rounds}) != 1:
-        raise SystemExit("The outputs of one night differ.")
-    return night.rows_of_table(rounds, asked.store, asked.new)
+    """New rows into the results of an audit, for each share of relaxants; each round with the same outputs."""
+    found: list[Row] = []
+    for share in night.SHARES:
+        path = folder / f"night-{share}"
+        _child("make_store", path, argparse.Namespace(**{**vars(asked), "relaxants": share}))
+        rounds = [_child("night", path, asked) for _ in range(asked.rounds)]
+        if len({json.dumps(each["outputs"]) for each in rounds}) != 1:
+            raise SystemExit("The outputs of one night differ.")
+        found += night.rows_of_table(rounds, asked.store, asked.new, share)
+        shutil.rmtree(path)
+    return found
 
 
 def _sides(
@@ -539,7 +545,7 @@ def _audit(path: Path, _: argparse.Namespace) -> dict[str, Any]:
 
 def _make_store(path: Path, asked: argparse.Namespace) -> dict[str, Any]:
     path.mkdir()
-    night.make_store(path, asked.store, asked.new)
+    night.make_store(path, asked.store, asked.new, asked.relaxants)
     return {}
 
 
