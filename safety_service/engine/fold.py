@@ -26,10 +26,11 @@ RAIL = 5
 START, END, DAYS, PREVIOUS_END, LATEST_START = 0, 1, 2, 3, 4
 CHAINS = CLASS + 2 * RAIL
 MOST_CHAINS = 16
-CHAIN = 10
+CHAIN = 12
 LOW_END, LOW_DAYS, HIGH_END, HIGH_DAYS, OLD_HIGH_END, LAST_START, LAST_RECORD = 0, 1, 2, 3, 4, 5, 6
 LOW_BEFORE, HIGH_BEFORE = 7, 8  # the ends without the supplies that begin on LAST_START
 OTHER_END = 9  # possible end of what is in hand from a use that is not surely the class's
+FIRST_START, HIGH_START = 10, 11  # of all supplies; of those that end at HIGH_END, others ending at OLD_HIGH_END
 EXPOSURES = CHAINS + MOST_CHAINS * CHAIN
 EXPOSURE = 8
 KEY, BITS, MAY_BITS, RECORD, FROM, TO, MAY_FROM, MAY_TO = 0, 1, 2, 3, 4, 5, 6, 7
@@ -74,6 +75,8 @@ def clear(state: list[int], at: int, capacity: int) -> None:
         state[chain + LOW_BEFORE] = NONE
         state[chain + HIGH_BEFORE] = NONE
         state[chain + OTHER_END] = NONE
+        state[chain + FIRST_START] = ENDLESS
+        state[chain + HIGH_START] = NONE
 
 
 def expose(
@@ -141,9 +144,12 @@ def supply(
     if state[c + HIGH_END] != NONE and start <= state[c + HIGH_END] + gap:
         bridged = not ordered and state[c + OLD_HIGH_END] != NONE and start <= state[c + OLD_HIGH_END] + gap
         state[c + HIGH_DAYS] = ENDLESS if bridged else _capped(state[c + HIGH_DAYS] + high_days)
+        state[c + HIGH_START] = min(state[c + HIGH_START], start)
     else:
         state[c + OLD_HIGH_END] = state[c + HIGH_END]
         state[c + HIGH_DAYS] = high_days
+        state[c + HIGH_START] = start
+    state[c + FIRST_START] = min(state[c + FIRST_START], start)
     state[c + HIGH_END] = high_end
     if ordered:
         state[c + LAST_START] = start
@@ -184,7 +190,7 @@ def observe(
 
     same_day = start == state[c + LAST_START]  # what begins with the order is no use before it
     sure = ordered and state[c + (LOW_BEFORE if same_day else LOW_END)] > start - gap
-    possible = sure or state[c + (HIGH_BEFORE if same_day else HIGH_END)] > start - gap
+    possible = sure or _possible_end_before(state, c, start) > start - gap
     for i in range(state[at + COUNT]):
         e = at + EXPOSURES + i * EXPOSURE
         if state[e + KEY] == key:
@@ -360,6 +366,15 @@ def _carry(state: list[int], c: int, start: int, low_days: int, high_days: int, 
     else:
         high_end = _capped(start + high_days)
     return low_end, low_total, high_end, high_total
+
+
+def _possible_end_before(state: list[int], c: int, start: int) -> int:
+    """No supply of the chain at `c` that begins before `start` ends later; NONE if none does begin before it."""
+    if start <= state[c + FIRST_START]:
+        return NONE
+    if start <= state[c + HIGH_START]:
+        return state[c + OLD_HIGH_END]
+    return state[c + (HIGH_BEFORE if start <= state[c + LAST_START] else HIGH_END)]
 
 
 def _covered(state: list[int], rail: int, start: int, end: int, gap: int, high: bool) -> int:

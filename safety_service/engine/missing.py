@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from safety_service.domain import Answer, MatchedBy, Missing
+from safety_service.domain import Answer, MatchedBy, Missing, RecordKind
 from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, may_share, several_relaxants, shares
 from safety_service.engine.fold import ENDLESS, NONE
 from safety_service.engine.history import SUBSTANCE, UNRECOGNISED, Event, History
@@ -79,6 +79,10 @@ def _why_no_course(order: Order) -> tuple[str, str]:
         return "prescription.days_supply", "neither days, end nor quantity with a fixed dose was sent"
     if order.supply.days_high == ENDLESS:
         return "prescription.days_supply", "the quantity gives a lowest number of days only"
+    sent = order.request.prescription
+    if sent.refills is not None or sent.kind is not RecordKind.ORDER:  # refills are told: the days themselves are open
+        days = f"{order.supply.days_low} to {order.supply.days_high} days"
+        return "prescription.days_supply", f"what was sent leaves {days} a supply"
     return "prescription.refills", "the number of refills was not sent"
 
 

@@ -267,7 +267,26 @@ def check_mixed_roles(rng: Random) -> None:
     check_exposure_bounds(line, observed(state, line.order, line.gap))
 
 
-CHECKS = (check_exact, check_partly_known, check_known_late, check_small_capacity, check_mixed_roles)
+def check_planned_after(rng: Random) -> None:
+    """What was before an order stays known as it was when supplies that begin after it are on file too."""
+    line = random_timeline(rng)
+    order = line.order
+    state = folded(line.history, line.gap)
+    alone = observed(state, order, line.gap)[fold.CONTINUES]
+    day = order.start
+    for i in range(rng.randint(1, 3)):
+        day += rng.randint(1, 7)
+        add(state, 50 + i, random_record(rng, order.key, day, True, order.role), line.gap)
+    after = observed(state, order, line.gap)[fold.CONTINUES]
+    assert after in (alone, OPEN)
+    with_it = any(each.key == order.key and each.start == order.start for each in line.history)
+    if line.gap >= 7 and alone == NO and not with_it:  # those after are one episode, and none before belongs to it
+        assert after == NO
+
+
+CHECKS = (
+    check_exact, check_partly_known, check_known_late, check_small_capacity, check_mixed_roles, check_planned_after,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -473,6 +492,27 @@ def test_a_supply_that_begins_with_the_order_does_not_make_it_continuing() -> No
     assert ask([relaxant(10, 10), relaxant(20, 5)], relaxant(20, 5))[fold.CONTINUES] == YES
 
 
+@pytest.mark.parametrize(
+    ("before", "continues"),
+    [([], NO), ([relaxant(-100, 10)], NO), ([relaxant(-17, 10)], NO), ([relaxant(-16, 10)], YES)],
+)
+@pytest.mark.parametrize("later", [(14,), (1,), (14, 21), (14, 21, 28), (21, 14), (8,), (2, 1)])
+def test_what_begins_after_the_order_is_no_use_before_it(
+    before: list[Record], continues: int, later: tuple[int, ...]
+) -> None:
+    planned = [relaxant(each, 7) for each in later]
+    assert ask([*before, *planned], relaxant(0, 7))[fold.CONTINUES] == continues
+
+
+def test_supplies_after_the_order_that_break_leave_open_at_most_what_was_before_them() -> None:
+    apart = [relaxant(14, 7), relaxant(60, 7)]
+    assert ask(apart, relaxant(0, 7))[fold.CONTINUES] == NO, "none begins before the order"
+    assert ask([relaxant(-100, 10), *apart], relaxant(0, 7))[fold.CONTINUES] == OPEN, "where each ended is not held"
+    assert ask([relaxant(-16, 10), *apart], relaxant(0, 7))[fold.CONTINUES] == YES
+    stock = [relaxant(-30, 10), relaxant(-29, 14), relaxant(14, 7)]  # in hand until day -6, each by itself until -15
+    assert ask(stock, relaxant(0, 7))[fold.CONTINUES] == OPEN
+
+
 def test_days_before_do_not_hang_on_the_days_of_the_order() -> None:
     out = ask([relaxant(0, 14)], relaxant(14, 7, high=ENDLESS))
     assert (out[fold.EPISODE_LOW], out[fold.EPISODE_HIGH]) == (21, ENDLESS)
@@ -603,6 +643,14 @@ def unknown_supply_taken_as_its_least(state: list[int], *rest: int) -> None:
     supply(state, at, chain, record, start, low, low, role, gap)
 
 
+def nothing_before(state: list[int], c: int, start: int) -> int:
+    return NONE
+
+
+def all_before(state: list[int], c: int, start: int) -> int:
+    return state[c + fold.HIGH_END]
+
+
 @pytest.mark.parametrize(
     ("name", "fault", "check"),
     [
@@ -612,6 +660,8 @@ def unknown_supply_taken_as_its_least(state: list[int], *rest: int) -> None:
         ("_covered", class_by_sum, check_exact),
         ("_most", lambda *rest: most(*rest) and 1, check_exact),
         ("supply", unknown_supply_taken_as_its_least, check_partly_known),
+        ("_possible_end_before", nothing_before, check_known_late),
+        ("_possible_end_before", all_before, check_planned_after),
     ],
 )
 def test_planted_faults_are_caught(
