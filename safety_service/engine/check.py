@@ -51,6 +51,9 @@ from safety_service.rules.vocabulary import EITHER, NO, SLOTS, YES
 
 DEFAULT_FINGERPRINT_KEY = b"medsafety"
 _OPEN = CheckStatus.NOT_EVALUATED
+_COULD_BE = (
+    Missing("medication", "prescription.medication", "which drug it is was not recognised, so it could be a relaxant"),
+)
 _NO_ANSWER = (CheckStatus.NOT_EVALUATED, CheckStatus.ERROR)
 
 
@@ -405,11 +408,14 @@ def _record_lines(knowledge: Knowledge, history: History, event: Event) -> Itera
 
 def _not_relaxant(knowledge: Knowledge, order: Order) -> list[Check]:
     """The relaxant rules' answers to an order that holds none, or of which that cannot be told."""
-    parts = recognise(knowledge, order.resolution)
-    if all(name and bits == may_bits for name, bits, may_bits in parts):
+    if _known(recognise(knowledge, order.resolution)):
         return list(knowledge.not_relaxant)
-    need = Missing("medication", "prescription.medication", "the drug was not recognised, so it could be a relaxant")
-    return [each._replace(status=_OPEN, reason="", missing=(need,)) for each in knowledge.not_relaxant]
+    return [each._replace(status=_OPEN, reason="", missing=_COULD_BE) for each in knowledge.not_relaxant]
+
+
+def _known(parts: Sequence[tuple[str, int, int]]) -> bool:
+    """Whether it is known of each part of an order which drug it is: otherwise it could be a relaxant."""
+    return all(name and bits == may_bits for name, bits, may_bits in parts)
 
 
 def unanswered_pairs(
@@ -421,7 +427,8 @@ def unanswered_pairs(
 ) -> list[Check]:
     """Pair rules that none of `answers` answers, because it is not known whether the patient takes a relaxant.
 
-    `parts`: of the drug ordered. `ordered`: of an order of this relaxant only those of one drug alone that is another.
+    Nor whether the order is one, where a part of it is not known. `parts`: of the drug ordered. `ordered`: of an order
+    of this relaxant only those of one drug alone that is another.
     """
     if ordered is not None and not open_history:
         return []
@@ -430,12 +437,15 @@ def unanswered_pairs(
         own |= bits if name else may_bits
     answered = {answer.rule_id for answer in answers}
     settled = {answer.rule_id for answer in answers if answer.status is not CheckStatus.NOT_APPLICABLE}
+    could_be = ordered is None and not _known(parts)
     checks = []
     for rule_id, drug, mask, not_known, not_applicable in _pair_answers(knowledge):
         if rule_id in settled or (ordered is not None and drug in (None, ordered)):
             continue
         if own & mask and open_history:
             checks.append(not_known)
+        elif could_be and drug is None:
+            checks.append(not_applicable._replace(status=_OPEN, reason="", missing=_COULD_BE))
         elif rule_id not in answered and drug is None:
             checks.append(not_applicable)
     return checks
@@ -592,7 +602,7 @@ def _decision(knowledge: Knowledge, weighed: Weighed, answers: Answered) -> Deci
             *history.resolved,
         ),
         not_processed=tuple(not_processed),
-        normalized_order=_normalized(order, spoken[0].facts if lines else None),
+        normalized_order=_normalized(knowledge, order, spoken[0].facts if lines else None),
         care_pathway=_pathway(knowledge.pathway.steps, patient.phase, patient.values[SLOTS["back_pain"]], step),
         care_option_ids=tuple(ids),
         knowledge_version=knowledge.version,
@@ -604,7 +614,7 @@ def _decision(knowledge: Knowledge, weighed: Weighed, answers: Answered) -> Deci
     )
 
 
-def _normalized(order: Order, facts: LineFacts | None) -> NormalizedOrder:
+def _normalized(knowledge: Knowledge, order: Order, facts: LineFacts | None) -> NormalizedOrder:
     given = order.supply
     dose = facts.dose if facts is not None else None
 
@@ -621,7 +631,7 @@ def _normalized(order: Order, facts: LineFacts | None) -> NormalizedOrder:
         course_days_low=given.course_low if given.source else None,
         course_days_high=given.course_high if given.source and given.course_high != ENDLESS else None,
         new_start=facts.new_start if facts is not None else Answer.UNKNOWN,
-        notes=(*order.notes, *_notes(order, facts), *_unread(order, facts)),
+        notes=(*order.notes, *_notes(order, facts), *_unread(knowledge, order, facts)),
     )
 
 
@@ -632,7 +642,7 @@ def _notes(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
     return (*facts.patient.notes, *clearance_notes(facts.line, order.request.patient.renal))
 
 
-def _unread(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
+def _unread(knowledge: Knowledge, order: Order, facts: LineFacts | None) -> tuple[str, ...]:
     """What was sent and no check of this release reads, and what an order without a relaxant was not checked for."""
     prescription = order.request.prescription
     notes: list[str] = []
@@ -642,6 +652,8 @@ def _unread(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
         notes.append("the drug was not recognised: nothing of it was checked")
     elif facts is None:
         use = "the drug is not ordered as a muscle relaxant" if order.relaxant else "the order holds no muscle relaxant"
+        if not _known(recognise(knowledge, order.resolution)):
+            use = "whether the order holds a muscle relaxant is not known"
         notes.append(f"{use}: it was checked only against relaxants the patient takes")
     return tuple(notes)
 
