@@ -36,6 +36,7 @@ from safety_service.engine.facts import (
     pair_facts,
     product_fits,
     read_order,
+    relaxants_without_rules,
 )
 from safety_service.engine.fold import ENDLESS
 from safety_service.engine.history import Event, History, read_history, recognise, recognised, resolved, strength_of
@@ -115,11 +116,12 @@ def weigh_read(knowledge: Knowledge, order: Order, history: History, patient: Pa
         spoken += _rules_of_other_relaxants(knowledge, order, history, patient, ordered)
     else:
         spoken = _as_partner(knowledge, order, history, patient)
-        unanswered = _not_relaxant(knowledge, order)
+    parts = recognise(knowledge, order.resolution)
+    if not lines or relaxants_without_rules(knowledge, parts):
+        unanswered = _not_relaxant(knowledge, parts)
     open_history = not history.complete or any(not event.ingredient for event in history.events)
     if open_history or not lines:
         answers = [answer for each in spoken for answer in each.answers]
-        parts = recognise(knowledge, order.resolution)
         unanswered += unanswered_pairs(knowledge, parts, open_history, answers, lines[0].ingredient if lines else None)
     return Weighed(order, history, patient, lines, spoken, unanswered)
 
@@ -406,16 +408,29 @@ def _record_lines(knowledge: Knowledge, history: History, event: Event) -> Itera
     return (fitting or lines)[:1]
 
 
-def _not_relaxant(knowledge: Knowledge, order: Order) -> list[Check]:
-    """The relaxant rules' answers to an order that holds none, or of which that cannot be told."""
-    if _known(recognise(knowledge, order.resolution)):
+def _not_relaxant(knowledge: Knowledge, parts: Sequence[tuple[str, int, int]]) -> list[Check]:
+    """The relaxant rules' answers to an order that holds none of the ten, or of which that cannot be told."""
+    needs = _why_unanswered(knowledge, parts)
+    if not needs:
         return list(knowledge.not_relaxant)
-    return [each._replace(status=_OPEN, reason="", missing=_COULD_BE) for each in knowledge.not_relaxant]
+    return [each._replace(status=_OPEN, reason="", missing=needs) for each in knowledge.not_relaxant]
+
+
+def _why_unanswered(knowledge: Knowledge, parts: Sequence[tuple[str, int, int]]) -> tuple[Missing, ...]:
+    """Why rules for relaxants cannot be answered of an order that is none of the ten; empty when it is no relaxant."""
+    outside = relaxants_without_rules(knowledge, parts)
+    if outside:
+        return (Missing("medication", "prescription.medication", _no_rules(outside)),)
+    return () if _known(parts) else _COULD_BE
 
 
 def _known(parts: Sequence[tuple[str, int, int]]) -> bool:
     """Whether it is known of each part of an order which drug it is: otherwise it could be a relaxant."""
     return all(name and bits == may_bits for name, bits, may_bits in parts)
+
+
+def _no_rules(outside: tuple[str, ...]) -> str:
+    return f"{' and '.join(outside)}: a muscle relaxant for which this service has no rules"
 
 
 def unanswered_pairs(
@@ -437,15 +452,19 @@ def unanswered_pairs(
         own |= bits if name else may_bits
     answered = {answer.rule_id for answer in answers}
     settled = {answer.rule_id for answer in answers if answer.status is not CheckStatus.NOT_APPLICABLE}
-    could_be = ordered is None and not _known(parts)
+    needs = _why_unanswered(knowledge, parts) if ordered is None else ()
+    passed = {answer.rule_id for answer in answers if answer.status is CheckStatus.PASSED} if needs else set()
     checks = []
     for rule_id, drug, mask, not_known, not_applicable in _pair_answers(knowledge):
-        if rule_id in settled or (ordered is not None and drug in (None, ordered)):
+        if ordered is not None and drug in (None, ordered):
             continue
-        if own & mask and open_history:
+        if rule_id in settled:
+            if rule_id in passed and drug is None:  # of the order as partner; as the relaxant it is not answered
+                checks.append(not_applicable._replace(status=_OPEN, reason="", missing=needs))
+        elif own & mask and open_history:
             checks.append(not_known)
-        elif could_be and drug is None:
-            checks.append(not_applicable._replace(status=_OPEN, reason="", missing=_COULD_BE))
+        elif needs and drug is None:
+            checks.append(not_applicable._replace(status=_OPEN, reason="", missing=needs))
         elif rule_id not in answered and drug is None:
             checks.append(not_applicable)
     return checks
@@ -646,13 +665,19 @@ def _unread(knowledge: Knowledge, order: Order, facts: LineFacts | None) -> tupl
     """What was sent and no check of this release reads, and what an order without a relaxant was not checked for."""
     prescription = order.request.prescription
     notes: list[str] = []
+    parts = recognise(knowledge, order.resolution)
+    outside = relaxants_without_rules(knowledge, parts)
+    if facts is not None and outside:
+        notes.append(_no_rules(outside))
     if facts is not None and prescription.dose_high is not None and facts.dose.single_high is None:
         notes.append(f"the dose was not used: {why_open(facts, 'single_dose_mg')[1]}")
     if facts is None and order.resolution.matched_by is MatchedBy.NONE:
         notes.append("the drug was not recognised: nothing of it was checked")
     elif facts is None:
         use = "the drug is not ordered as a muscle relaxant" if order.relaxant else "the order holds no muscle relaxant"
-        if not _known(recognise(knowledge, order.resolution)):
+        if outside:
+            use = _no_rules(outside)
+        elif not _known(parts):
             use = "whether the order holds a muscle relaxant is not known"
         notes.append(f"{use}: it was checked only against relaxants the patient takes")
     return tuple(notes)
