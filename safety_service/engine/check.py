@@ -59,11 +59,15 @@ _NO_ANSWER = (CheckStatus.NOT_EVALUATED, CheckStatus.ERROR)
 
 
 class Fired(NamedTuple):
-    """A rule that fired, by its first clause that is true. `at` is its place among the answers."""
+    """A rule that fired, by its first clause that is true. `at` is its place among the answers.
+
+    `facts`: those it fired on, where they are of another product line than the rest of what is said.
+    """
 
     at: int
     rule: LiveRule
     clause: LiveClause
+    facts: LineFacts | None = None
 
 
 class Spoken(NamedTuple):
@@ -153,13 +157,13 @@ def answered(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DE
     suppressed: list[Check] = []
     for each in spoken:
         names = tuple([line.name for line in lines if line.ingredient == each.facts.line.ingredient])
-        telling = Telling(knowledge, each.facts.order, history, each.facts, names, step)
         answers = each.answers
         mine = stamp
         if len(order.relaxants) > 1:  # what is said of one is no repeat of the same said of the other
             mine = stamp.copy()
             mine.update(each.facts.line.ingredient.encode())
-        for at, rule, clause in each.fired:
+        for at, rule, clause, facts in each.fired:
+            telling = Telling(knowledge, each.facts.order, history, facts or each.facts, names, step)
             if rule.off:
                 answers[at] = kept_back(answers[at], rule, clause)
                 continue
@@ -169,7 +173,7 @@ def answered(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DE
                 alerts.append(shown(alert, knowledge.stop_level, overrides))
             except Exception as error:  # one text that cannot be put together must not silence the other alerts
                 answers[at] = answers[at]._replace(status=CheckStatus.ERROR, reason=type(error).__name__)
-        if any(rule.off for _, rule, _ in each.fired):
+        if any(fired.rule.off for fired in each.fired):
             suppressed += [answer for answer in answers if answer.status is CheckStatus.SUPPRESSED]
             answers = [answer for answer in answers if answer.status is not CheckStatus.SUPPRESSED]
         checks += answers
@@ -319,19 +323,27 @@ def _open_names(live: LiveRule, unknown: int, values: list[int]) -> tuple[str, .
 
 
 def _agreed(asked: list[Spoken]) -> Spoken:
-    """What all candidate lines say alike; where one fires and another does not, the form has to be sent."""
+    """What all candidate lines say alike; where one fires and another does not, the form has to be sent.
+
+    Where all fire, the most severe speaks: it can be that product.
+    """
     first, *others = asked
     subject = "|".join(each.subject for each in asked)
     need = Missing("product_form", "prescription.medication", "the product's form decides which label applies")
     answers = []
     fired = []
-    first_fired = {each.at: each for each in first.fired}
+    by_place = {each.at: each for each in first.fired}
+    for other in others:
+        for each in other.fired:
+            before = by_place.get(each.at)
+            if before is not None and _weight(each) > _weight(before):
+                by_place[each.at] = each._replace(facts=other.facts)
     for at, own in enumerate(first.answers):  # every program answers every rule, in one order
         each_says = [own, *(other.answers[at] for other in others)]
         statuses = {each.status for each in each_says}
         if statuses == {CheckStatus.FIRED}:
             answers.append(own._replace(subject=subject))
-            fired.append(first_fired[at])
+            fired.append(by_place[at])
         elif CheckStatus.FIRED in statuses:
             answers.append(own._replace(subject=subject, status=_OPEN, reason="", missing=(need,)))
         elif _OPEN in statuses:
@@ -341,6 +353,11 @@ def _agreed(asked: list[Spoken]) -> Spoken:
             passed = next((each for each in each_says if each.status is CheckStatus.PASSED), own)
             answers.append(passed._replace(subject=subject))
     return Spoken(subject, first.facts, answers, fired)
+
+
+def _weight(fired: Fired) -> tuple[bool, Severity]:
+    """How much it matters that this is told: what the site keeps back comes after all that it shows."""
+    return not fired.rule.off, fired.clause.severity
 
 
 def _as_partner(knowledge: Knowledge, order: Order, history: History, patient: PatientFacts) -> list[Spoken]:
