@@ -93,6 +93,7 @@ from safety_service.engine.facts import (
     put_history,
     put_order,
     read_order,
+    relaxants_without_rules,
 )
 from safety_service.engine.history import History, Recorded, display_name, recognise, recognised, sets_mask
 from safety_service.engine.kept import KeptHistory, KnownRecord
@@ -166,7 +167,7 @@ class Drug(NamedTuple):
     classes: int  # of all its parts
     lead: str  # the relaxant it is ordered as, "" for none
     relaxant: bool
-    recognised: bool  # all of it
+    recognised: bool  # all of it, and no relaxant without rules in it
     plain: bool  # no relaxant, recognised, and code and text agree
 
 
@@ -602,6 +603,7 @@ class Checker:
                 all(name and bits == may_bits for name, bits, may_bits in parts)
                 and not resolution.unrecognised
                 and resolution.matched_by is not MatchedBy.NONE
+                and not relaxants_without_rules(knowledge, parts)  # left to the engine: they are few
             )
             plain = whole and not lead and not resolution.conflict
             display = display_name(resolution)

@@ -36,6 +36,7 @@ from safety_service.engine.facts import (
     pair_facts,
     product_fits,
     read_order,
+    relaxants_without_rules,
 )
 from safety_service.engine.fold import ENDLESS
 from safety_service.engine.history import Event, History, read_history, recognise, recognised, resolved, strength_of
@@ -51,15 +52,22 @@ from safety_service.rules.vocabulary import EITHER, NO, SLOTS, YES
 
 DEFAULT_FINGERPRINT_KEY = b"medsafety"
 _OPEN = CheckStatus.NOT_EVALUATED
+_COULD_BE = (
+    Missing("medication", "prescription.medication", "which drug it is was not recognised, so it could be a relaxant"),
+)
 _NO_ANSWER = (CheckStatus.NOT_EVALUATED, CheckStatus.ERROR)
 
 
 class Fired(NamedTuple):
-    """A rule that fired, by its first clause that is true. `at` is its place among the answers."""
+    """A rule that fired, by its first clause that is true. `at` is its place among the answers.
+
+    `facts`: those it fired on, where they are of another product line than the rest of what is said.
+    """
 
     at: int
     rule: LiveRule
     clause: LiveClause
+    facts: LineFacts | None = None
 
 
 class Spoken(NamedTuple):
@@ -112,11 +120,12 @@ def weigh_read(knowledge: Knowledge, order: Order, history: History, patient: Pa
         spoken += _rules_of_other_relaxants(knowledge, order, history, patient, ordered)
     else:
         spoken = _as_partner(knowledge, order, history, patient)
-        unanswered = _not_relaxant(knowledge, order)
+    parts = recognise(knowledge, order.resolution)
+    if not lines or relaxants_without_rules(knowledge, parts):
+        unanswered = _not_relaxant(knowledge, parts)
     open_history = not history.complete or any(not event.ingredient for event in history.events)
     if open_history or not lines:
         answers = [answer for each in spoken for answer in each.answers]
-        parts = recognise(knowledge, order.resolution)
         unanswered += unanswered_pairs(knowledge, parts, open_history, answers, lines[0].ingredient if lines else None)
     return Weighed(order, history, patient, lines, spoken, unanswered)
 
@@ -148,13 +157,13 @@ def answered(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DE
     suppressed: list[Check] = []
     for each in spoken:
         names = tuple([line.name for line in lines if line.ingredient == each.facts.line.ingredient])
-        telling = Telling(knowledge, each.facts.order, history, each.facts, names, step)
         answers = each.answers
         mine = stamp
         if len(order.relaxants) > 1:  # what is said of one is no repeat of the same said of the other
             mine = stamp.copy()
             mine.update(each.facts.line.ingredient.encode())
-        for at, rule, clause in each.fired:
+        for at, rule, clause, facts in each.fired:
+            telling = Telling(knowledge, each.facts.order, history, facts or each.facts, names, step)
             if rule.off:
                 answers[at] = kept_back(answers[at], rule, clause)
                 continue
@@ -164,7 +173,7 @@ def answered(knowledge: Knowledge, weighed: Weighed, fingerprint_key: bytes = DE
                 alerts.append(shown(alert, knowledge.stop_level, overrides))
             except Exception as error:  # one text that cannot be put together must not silence the other alerts
                 answers[at] = answers[at]._replace(status=CheckStatus.ERROR, reason=type(error).__name__)
-        if any(rule.off for _, rule, _ in each.fired):
+        if any(fired.rule.off for fired in each.fired):
             suppressed += [answer for answer in answers if answer.status is CheckStatus.SUPPRESSED]
             answers = [answer for answer in answers if answer.status is not CheckStatus.SUPPRESSED]
         checks += answers
@@ -314,19 +323,27 @@ def _open_names(live: LiveRule, unknown: int, values: list[int]) -> tuple[str, .
 
 
 def _agreed(asked: list[Spoken]) -> Spoken:
-    """What all candidate lines say alike; where one fires and another does not, the form has to be sent."""
+    """What all candidate lines say alike; where one fires and another does not, the form has to be sent.
+
+    Where all fire, the most severe speaks: it can be that product.
+    """
     first, *others = asked
     subject = "|".join(each.subject for each in asked)
     need = Missing("product_form", "prescription.medication", "the product's form decides which label applies")
     answers = []
     fired = []
-    first_fired = {each.at: each for each in first.fired}
+    by_place = {each.at: each for each in first.fired}
+    for other in others:
+        for each in other.fired:
+            before = by_place.get(each.at)
+            if before is not None and _weight(each) > _weight(before):
+                by_place[each.at] = each._replace(facts=other.facts)
     for at, own in enumerate(first.answers):  # every program answers every rule, in one order
         each_says = [own, *(other.answers[at] for other in others)]
         statuses = {each.status for each in each_says}
         if statuses == {CheckStatus.FIRED}:
             answers.append(own._replace(subject=subject))
-            fired.append(first_fired[at])
+            fired.append(by_place[at])
         elif CheckStatus.FIRED in statuses:
             answers.append(own._replace(subject=subject, status=_OPEN, reason="", missing=(need,)))
         elif _OPEN in statuses:
@@ -336,6 +353,11 @@ def _agreed(asked: list[Spoken]) -> Spoken:
             passed = next((each for each in each_says if each.status is CheckStatus.PASSED), own)
             answers.append(passed._replace(subject=subject))
     return Spoken(subject, first.facts, answers, fired)
+
+
+def _weight(fired: Fired) -> tuple[bool, Severity]:
+    """How much it matters that this is told: what the site keeps back comes after all that it shows."""
+    return not fired.rule.off, fired.clause.severity
 
 
 def _as_partner(knowledge: Knowledge, order: Order, history: History, patient: PatientFacts) -> list[Spoken]:
@@ -403,13 +425,29 @@ def _record_lines(knowledge: Knowledge, history: History, event: Event) -> Itera
     return (fitting or lines)[:1]
 
 
-def _not_relaxant(knowledge: Knowledge, order: Order) -> list[Check]:
-    """The relaxant rules' answers to an order that holds none, or of which that cannot be told."""
-    parts = recognise(knowledge, order.resolution)
-    if all(name and bits == may_bits for name, bits, may_bits in parts):
+def _not_relaxant(knowledge: Knowledge, parts: Sequence[tuple[str, int, int]]) -> list[Check]:
+    """The relaxant rules' answers to an order that holds none of the ten, or of which that cannot be told."""
+    needs = _why_unanswered(knowledge, parts)
+    if not needs:
         return list(knowledge.not_relaxant)
-    need = Missing("medication", "prescription.medication", "the drug was not recognised, so it could be a relaxant")
-    return [each._replace(status=_OPEN, reason="", missing=(need,)) for each in knowledge.not_relaxant]
+    return [each._replace(status=_OPEN, reason="", missing=needs) for each in knowledge.not_relaxant]
+
+
+def _why_unanswered(knowledge: Knowledge, parts: Sequence[tuple[str, int, int]]) -> tuple[Missing, ...]:
+    """Why rules for relaxants cannot be answered of an order that is none of the ten; empty when it is no relaxant."""
+    outside = relaxants_without_rules(knowledge, parts)
+    if outside:
+        return (Missing("medication", "prescription.medication", _no_rules(outside)),)
+    return () if _known(parts) else _COULD_BE
+
+
+def _known(parts: Sequence[tuple[str, int, int]]) -> bool:
+    """Whether it is known of each part of an order which drug it is: otherwise it could be a relaxant."""
+    return all(name and bits == may_bits for name, bits, may_bits in parts)
+
+
+def _no_rules(outside: tuple[str, ...]) -> str:
+    return f"{' and '.join(outside)}: a muscle relaxant for which this service has no rules"
 
 
 def unanswered_pairs(
@@ -421,7 +459,8 @@ def unanswered_pairs(
 ) -> list[Check]:
     """Pair rules that none of `answers` answers, because it is not known whether the patient takes a relaxant.
 
-    `parts`: of the drug ordered. `ordered`: of an order of this relaxant only those of one drug alone that is another.
+    Nor whether the order is one, where a part of it is not known. `parts`: of the drug ordered. `ordered`: of an order
+    of this relaxant only those of one drug alone that is another.
     """
     if ordered is not None and not open_history:
         return []
@@ -430,12 +469,19 @@ def unanswered_pairs(
         own |= bits if name else may_bits
     answered = {answer.rule_id for answer in answers}
     settled = {answer.rule_id for answer in answers if answer.status is not CheckStatus.NOT_APPLICABLE}
+    needs = _why_unanswered(knowledge, parts) if ordered is None else ()
+    passed = {answer.rule_id for answer in answers if answer.status is CheckStatus.PASSED} if needs else set()
     checks = []
     for rule_id, drug, mask, not_known, not_applicable in _pair_answers(knowledge):
-        if rule_id in settled or (ordered is not None and drug in (None, ordered)):
+        if ordered is not None and drug in (None, ordered):
             continue
-        if own & mask and open_history:
+        if rule_id in settled:
+            if rule_id in passed and drug is None:  # of the order as partner; as the relaxant it is not answered
+                checks.append(not_applicable._replace(status=_OPEN, reason="", missing=needs))
+        elif own & mask and open_history:
             checks.append(not_known)
+        elif needs and drug is None:
+            checks.append(not_applicable._replace(status=_OPEN, reason="", missing=needs))
         elif rule_id not in answered and drug is None:
             checks.append(not_applicable)
     return checks
@@ -592,7 +638,7 @@ def _decision(knowledge: Knowledge, weighed: Weighed, answers: Answered) -> Deci
             *history.resolved,
         ),
         not_processed=tuple(not_processed),
-        normalized_order=_normalized(order, spoken[0].facts if lines else None),
+        normalized_order=_normalized(knowledge, order, spoken[0].facts if lines else None),
         care_pathway=_pathway(knowledge.pathway.steps, patient.phase, patient.values[SLOTS["back_pain"]], step),
         care_option_ids=tuple(ids),
         knowledge_version=knowledge.version,
@@ -604,7 +650,7 @@ def _decision(knowledge: Knowledge, weighed: Weighed, answers: Answered) -> Deci
     )
 
 
-def _normalized(order: Order, facts: LineFacts | None) -> NormalizedOrder:
+def _normalized(knowledge: Knowledge, order: Order, facts: LineFacts | None) -> NormalizedOrder:
     given = order.supply
     dose = facts.dose if facts is not None else None
 
@@ -621,7 +667,7 @@ def _normalized(order: Order, facts: LineFacts | None) -> NormalizedOrder:
         course_days_low=given.course_low if given.source else None,
         course_days_high=given.course_high if given.source and given.course_high != ENDLESS else None,
         new_start=facts.new_start if facts is not None else Answer.UNKNOWN,
-        notes=(*order.notes, *_notes(order, facts), *_unread(order, facts)),
+        notes=(*order.notes, *_notes(order, facts), *_unread(knowledge, order, facts)),
     )
 
 
@@ -632,16 +678,24 @@ def _notes(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
     return (*facts.patient.notes, *clearance_notes(facts.line, order.request.patient.renal))
 
 
-def _unread(order: Order, facts: LineFacts | None) -> tuple[str, ...]:
+def _unread(knowledge: Knowledge, order: Order, facts: LineFacts | None) -> tuple[str, ...]:
     """What was sent and no check of this release reads, and what an order without a relaxant was not checked for."""
     prescription = order.request.prescription
     notes: list[str] = []
+    parts = recognise(knowledge, order.resolution)
+    outside = relaxants_without_rules(knowledge, parts)
+    if facts is not None and outside:
+        notes.append(_no_rules(outside))
     if facts is not None and prescription.dose_high is not None and facts.dose.single_high is None:
         notes.append(f"the dose was not used: {why_open(facts, 'single_dose_mg')[1]}")
     if facts is None and order.resolution.matched_by is MatchedBy.NONE:
         notes.append("the drug was not recognised: nothing of it was checked")
     elif facts is None:
         use = "the drug is not ordered as a muscle relaxant" if order.relaxant else "the order holds no muscle relaxant"
+        if outside:
+            use = _no_rules(outside)
+        elif not _known(parts):
+            use = "whether the order holds a muscle relaxant is not known"
         notes.append(f"{use}: it was checked only against relaxants the patient takes")
     return tuple(notes)
 

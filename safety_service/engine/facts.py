@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -160,6 +161,14 @@ def read_order(knowledge: Knowledge, request: CheckRequest, resolution: Resoluti
         request, resolution, recorded, start, relaxants, relaxant, strength, given, tuple(notes), told_by,
         completed.conflicts, knowledge.drugs,
     )  # fmt: skip
+
+
+def relaxants_without_rules(knowledge: Knowledge, parts: Sequence[tuple[str, int, int]]) -> tuple[str, ...]:
+    """Of the parts of a drug, the relaxants that are not of the ten, by whatever route: only their class is known."""
+    drugs = knowledge.drugs
+    relaxant = drugs.bit("relaxant")
+    known = [(name, bits | drugs.of_ingredient(name, "oral")) for name, bits, may_bits in parts if bits == may_bits]
+    return tuple([name for name, bits in known if bits & relaxant and name not in knowledge.lines_of])
 
 
 def several_relaxants(names: tuple[str, ...]) -> str:
