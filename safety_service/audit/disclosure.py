@@ -4,7 +4,7 @@ Applied last, to the published copy only; nothing is ever counted on from what c
 
 * A profile that rounds hides each count up to its threshold, zero among them, and rounds the rest. That one rounded
   number less another tells no small one is usual, not certain: four rows of at most 7 with a total shown as 30 are 7
-  each. Tables are not checked for this; what `settles` is asked about is.
+  each. `settled` finds these; the page leaves out a table in which one is (`report_page`).
 * A profile that does not round hides a row whole when a count in it is small, its passes as well, since these are known
   minus fired. Rows that add up to a total that is shown are then hidden until two or more are, and what is hidden
   together is not small either. Each hidden row stands in one sum of rows alone, so no other sum gives it away.
@@ -12,9 +12,12 @@ Applied last, to the published copy only; nothing is ever counted on from what c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,28 +104,36 @@ def _rounded(count: int, profile: Profile) -> int | None:
     return (2 * count + profile.rounding) // (2 * profile.rounding) * profile.rounding
 
 
-def settles(shown: Mapping[str, int | None], sums: Mapping[str, Sequence[str]], profile: Profile) -> bool:
-    """Whether rounded numbers and what adds up to them leave a hidden one a single value, or contradict each other.
+def settled(
+    shown: Mapping[Name, int | None], sums: Iterable[tuple[Name, Sequence[Name]]], profile: Profile
+) -> set[Name]:
+    """The small numbers that rounded ones and what adds up to them leave a single value; all where these contradict.
 
-    `sums`: the parts of each, which may be sums themselves.
+    `sums`: numbers with their parts, which may be sums themselves; a part that is not in `shown` may be any number.
+    By bounds, of one sum after the other: exact where no part is reached by two ways.
     """
+    sums = list(sums)
     half = profile.rounding // 2
     low = {name: profile.least if each is None else max(each - half, profile.most + 1) for name, each in shown.items()}
     high = {name: profile.most if each is None else each + half for name, each in shown.items()}
-    before: tuple[dict[str, int], dict[str, int]] = ({}, {})
-    while before != (low, high):
-        before = dict(low), dict(high)
-        for name, parts in sums.items():
+    for free in (part for _, parts in sums for part in parts if part not in shown):
+        low[free], high[free] = 0, sys.maxsize
+    changed = True
+    while changed:
+        changed = False
+        for name, parts in sums:
             least, most = sum(low[part] for part in parts), sum(high[part] for part in parts)
-            low[name], high[name] = max(low[name], least), min(high[name], most)
-            for part in parts:
-                low[part], high[part] = (
-                    max(low[part], low[name] - most + high[part]),
-                    min(high[part], high[name] - least + low[part]),
-                )
-        if any(low[name] > high[name] for name in low):
-            return True
-    return any(each is None and low[name] >= high[name] for name, each in shown.items())
+            found = [(name, max(low[name], least), min(high[name], most))]
+            found += [
+                (part, max(low[part], low[name] - most + high[part]), min(high[part], high[name] - least + low[part]))
+                for part in parts
+            ]
+            for each, lower, upper in found:
+                if lower > upper:
+                    return set(low)
+                changed |= (lower, upper) != (low[each], high[each])
+                low[each], high[each] = lower, upper
+    return {name for name in low if low[name] == high[name] and profile.small(low[name])}
 
 
 def adding_up(rows: Mapping[str, Counts], profile: Profile, total_hidden: bool = False) -> dict[str, Shown]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safety_service.audit.charts import Series, bars, columns, lines
-from safety_service.audit.disclosure import Counts, Profile, Shown, adding_up, alone, settles
+from safety_service.audit.disclosure import Counts, Profile, Shown, adding_up, alone, settled
 from safety_service.audit.measures import ANY_ALERT, Stored
 from safety_service.audit.tables import REASONS
 from safety_service.domain import Severity, to_date
@@ -178,34 +178,76 @@ def _kind(
     name = _KIND.get(kind, kind)
     counts = groups.total(ANY_ALERT, kind)
     total = alone(counts, profile)
+    drugs = _first_and_rest(groups.by(ANY_ALERT, kind, "drug", 0), MOST_ROWS)
+    practices = _first_and_rest(groups.by(ANY_ALERT, kind, "practice", 0), MOST_PRACTICES)
+    of_prescribers = groups.by(ANY_ALERT, kind, "prescriber", 0) if prescribers else {}
+    tables = {"drug": drugs, "practice": practices, "prescriber": of_prescribers}
+    limit = knowledge.policy_numbers["policy.duration.guideline_days"]
+    of_days = {what: _binned(what, kind, audited.days, limit) for what in _DAYS}
+    months = groups.by(ANY_ALERT, kind, "all", 1)
+    left_out = _left_out_tables({**tables, "month": months}, of_days, counts, profile)
+
+    def listed(table: str, title: str, part: str) -> str:
+        return _figure(title, "", _NOT_LISTED) if table in left_out else part
+
     parts = [
         f"<p>{_rate_text(_whole(counts, total, profile), profile, kind)}</p>",
-        _by_month(kind, groups, profile, total),
+        listed("month", "Alert rate by month", _by_month(kind, groups, profile, total)),
         _deciles(ANY_ALERT, "any alert of MODERATE or above", kind, groups, profile),
     ]
     asks = {rule.id: rule.asks for rule in knowledge.rules}
     rules = {rule: groups.total(rule, kind) for rule in groups.rules}
     parts += [_deciles(rule, rule, kind, groups, profile) for rule in _compared(groups, kind, knowledge)]
-    parts.append(_durations(kind, audited.days, knowledge, profile))
+    durations = _durations(kind, audited.days, knowledge, profile)
+    parts += [listed(what, f"Days of {_DAYS[what]}", part) for what, part in durations.items()]
     rows = {rule: alone(rules[rule], profile) for rule in _most_fired(groups, kind)[:MOST_ROWS]}
     highest = {rule: severity.name.lower() for rule, severity in _severities(knowledge).items()}
     words = [f"{rule} ({highest.get(rule, '-')})" for rule in rows]
     told = {rule: (highest.get(rule, ""), asks.get(rule, "")) for rule in rows}
     parts.append(_top("Rules that fired most", rows, words, profile, _rules_table(rows, told, profile)))
-    drugs = _first_and_rest(groups.by(ANY_ALERT, kind, "drug", 0), MOST_ROWS)
     shown = adding_up(drugs, profile, total.known is None)
     title = f"Drugs, by {name} with an alert of MODERATE or above"
-    parts.append(_top(title, shown, list(shown), profile, _whole_table("Drug", drugs, shown, profile)))
+    drawn = _top(title, shown, list(shown), profile, _whole_table("Drug", drugs, shown, profile))
+    parts.append(listed("drug", title, drawn))
     parts.append(_options(kind, groups, profile))
-    practices = _first_and_rest(groups.by(ANY_ALERT, kind, "practice", 0), MOST_PRACTICES)
     if prescribers and profile.rounding == 1:
         # who works where is no secret: exact numbers of a practice less those of its others would tell a hidden one
         parts.append("<p>Practices are not listed beside prescribers under a profile that does not round.</p>")
     else:
-        parts.append(_units("Practices", "Practice", practices, profile, total))
+        parts.append(listed("practice", "Practices", _units("Practices", "Practice", practices, profile, total)))
     if prescribers:
-        parts.append(_units("Prescribers", "Prescriber", groups.by(ANY_ALERT, kind, "prescriber", 0), profile, total))
+        drawn = _units("Prescribers", "Prescriber", of_prescribers, profile, total)
+        parts.append(listed("prescriber", "Prescribers", drawn))
     return _section(name.capitalize(), "".join(parts))
+
+
+_NOT_LISTED = "<p>Not listed: with the totals of this page a hidden number would follow from it.</p>"
+
+
+def _left_out_tables(
+    tables: Mapping[str, Mapping[Any, Counts]],
+    days: Mapping[str, Mapping[str, Counts]],
+    total: Counts,
+    profile: Profile,
+) -> set[str]:
+    """Those in which rounded numbers would settle a small one, by the total that they all have."""
+    if profile.rounding == 1:
+        return set()  # `adding_up` hides more rows
+    columns = (*Whole._fields, "passed")
+    shown: dict[tuple[str, Any, str], int | None] = {}
+    sums: list[tuple[tuple[str, Any, str], list[tuple[str, Any, str]]]] = []
+    for table, rows in {**tables, "": {"": total}}.items():
+        for row, counts in rows.items():
+            whole = _whole(counts, alone(counts, profile), profile)
+            shown |= {(table, row, column): each for column, each in zip(Whole._fields, whole, strict=True)}
+            sums.append(((table, row, "records"), [(table, row, each) for each in columns if each != "records"]))
+        if table and rows:
+            sums += [(("", "", column), [(table, row, column) for row in rows]) for column in columns]
+    for what, bins in days.items():
+        shown |= {(what, row, "records"): alone(each, profile).fired for row, each in bins.items()}
+        sums.append((("", "", "records"), [(what, row, "records") for row in bins]))
+    found = {table for table, _, _ in settled(shown, sums, profile)}
+    return {*tables, *days} if "" in found else found
 
 
 class Whole(NamedTuple):
@@ -252,8 +294,8 @@ def _beyond_text(what: str, kind: str, days: pa.Table, knowledge: Knowledge, pro
         return ""
     if profile.rounding == 1 and None in (shown[label] for label in known):
         return ""
-    sums = {"over": past, "whole": ["over", *known[: -len(past)]], "all": ["whole", _UNKNOWN_DAYS]}
-    if profile.rounding > 1 and settles({**shown, "over": over, "whole": whole, "all": every}, sums, profile):
+    sums = [("over", past), ("whole", ["over", *known[: -len(past)]]), ("all", ["whole", _UNKNOWN_DAYS])]
+    if profile.rounding > 1 and settled({**shown, "over": over, "whole": whole, "all": every}, sums, profile):
         return ""
     return (
         f"<strong>{_percent(over / whole)}</strong> of {_BEYOND[what].format(kind=_KIND.get(kind, kind))} longer than "
@@ -341,9 +383,9 @@ def _percentile(ordered: Sequence[float], percent: int) -> float:
     return round(ordered[low] + (ordered[high] - ordered[low]) * (at - low), 2)
 
 
-def _durations(kind: str, days: pa.Table, knowledge: Knowledge, profile: Profile) -> str:
+def _durations(kind: str, days: pa.Table, knowledge: Knowledge, profile: Profile) -> dict[str, str]:
     limit = knowledge.policy_numbers["policy.duration.guideline_days"]
-    parts = []
+    parts = {}
     beyond = _edges(limit).index(limit) + 1
     for what, named in _DAYS.items():
         title = f"Days of {named}"
@@ -361,10 +403,9 @@ def _durations(kind: str, days: pa.Table, knowledge: Knowledge, profile: Profile
         )
         rows = [(label, _count(shown[label].fired, profile)) for label in labels]
         text = _beyond_text(what, kind, days, knowledge, profile)
-        parts.append(
-            _figure(title, f"<p>{text}</p>{chart}" if text else chart, _table(title, ("Days", "Records"), rows))
-        )
-    return "".join(parts)
+        drawn = f"<p>{text}</p>{chart}" if text else chart
+        parts[what] = _figure(title, drawn, _table(title, ("Days", "Records"), rows))
+    return parts
 
 
 _DAYS = {"course_days": "courses", "episode_days": "episodes"}

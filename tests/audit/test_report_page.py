@@ -10,17 +10,20 @@ import zlib
 from collections import Counter
 from datetime import date
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from safety_service.audit.check import DAYS
-from safety_service.audit.disclosure import PROFILES, Profile
+from safety_service.audit.disclosure import PROFILES, Counts, Profile, alone
 from safety_service.audit.measures import ANSWERS, COUNTS
-from safety_service.audit.report_page import MOST_PRACTICES, Audited, _is_number, report_page
+from safety_service.audit.report_page import MOST_PRACTICES, Audited, _is_number, _left_out_tables, report_page
 from safety_service.domain import to_date, to_day
 from safety_service.knowledge.knowledge import Knowledge
 from tests.audit.records import run, table, write_rows
@@ -56,6 +59,9 @@ def made(practices: int = 24) -> Audited:
             rows += [(rule, "order", "all", "", month, answer, number) for answer, number in whole.items()]
     days = [(what, "order", "x", d, rng.randrange(3, 90)) for what in ("course_days", "episode_days")
             for d in (-1, 5, 7, 14, 20, 21, 22, 28, 30, 60, 90, 120)]  # fmt: skip
+    every = sum(number for rule, _, level, *_, number in rows if (rule, level) == ("", "all"))
+    for what in ("course_days", "episode_days"):  # each record has days
+        days.append((what, "order", "x", 10, every - sum(each[-1] for each in days if each[0] == what)))
     return Audited(as_table(rows, COUNTS), as_table(days, DAYS), MANIFEST)
 
 
@@ -119,7 +125,9 @@ def of_days(what: str, days: dict[int, int]) -> Audited:
     """Orders by their days; -1 is not known."""
     month, number = to_day(date(2024, 1, 1)), sum(days.values())
     counts = as_table([("", "order", "all", "", month, "passed", number)], COUNTS)
-    return Audited(counts, as_table([(what, "order", "x", *each) for each in days.items()], DAYS), MANIFEST)
+    told = [(what, "order", "x", *each) for each in days.items()]
+    told += [(other, "order", "x", -1, number) for other in ("course_days", "episode_days") if other != what]
+    return Audited(counts, as_table(told, DAYS), MANIFEST)
 
 
 def beyond(profile: str, knowledge: Knowledge, days: dict[int, int], what: str = "course_days") -> set[str]:
@@ -270,7 +278,9 @@ def of_practices(practices: dict[str, tuple[int, int, int]]) -> Audited:
     rows = [("", "order", level, unit if level == "practice" else "", month, answer, number)
             for unit, numbers in practices.items() for answer, number in zip(ANSWERS, numbers, strict=True)
             for level in ("practice", "all")]  # fmt: skip
-    return Audited(as_table(rows, COUNTS), DAYS.empty_table(), MANIFEST)
+    every = sum(map(sum, practices.values()))
+    days = [(what, "order", "x", 10, every) for what in ("course_days", "episode_days")]
+    return Audited(as_table(rows, COUNTS), as_table(days, DAYS), MANIFEST)
 
 
 PERCENTILES = "Percentiles, to the nearest per cent"
@@ -324,6 +334,55 @@ def test_a_digest_is_no_number(knowledge: Knowledge) -> None:
     assert text.count(f"<td>{digest}</td>") == 2
     for each in ("–", "0–7", "1,250", "12 %"):
         assert _is_number(each)
+
+
+def test_a_table_that_settles_a_hidden_number_with_its_total_is_left_out(knowledge: Knowledge) -> None:
+    """Four of at most 7 whose total is 28 or more are 7 each."""
+    sevens = {f"P{i}": (7, 40, 0) for i in range(4)}
+    text = report_page(of_practices(sevens), knowledge, PROFILES["opensafely"])
+    assert "By practice" not in tables_of(text)
+    assert "Practices</figcaption><p>Not listed: with the totals of this page" in text
+    assert "By month" in tables_of(text)
+    for others in ({"P0": (6, 40, 0)}, {"P4": (7, 40, 0)}):  # a total of 27 and 35
+        text = report_page(of_practices(sevens | others), knowledge, PROFILES["opensafely"])
+        assert "By practice" in tables_of(text)
+
+
+BOUNDS = st.sampled_from((0, 7, 7, 7, 8))  # what is at the bounds of what is shown settles most
+
+
+@example([7, 7, 7, 7], [28])
+@example([8, 8, 8, 8, 0], [32])
+@given(
+    st.lists(st.one_of(BOUNDS, st.integers(0, 12)), min_size=2, max_size=4),
+    st.lists(st.integers(0, 12), min_size=1, max_size=2),
+)
+def test_no_table_that_is_listed_has_a_hidden_number_of_one_value(practices: list[int], drugs: list[int]) -> None:
+    """Against all numbers that round to what is shown, practices and drugs having the same total."""
+    profile = PROFILES["opensafely"]
+    drugs = [*drugs, max(0, sum(practices) - sum(drugs))]
+    practices = [*practices[:-1], practices[-1] + max(0, sum(drugs) - sum(practices))]
+    tables = {
+        name: {i: Counts(fired, 400 if i else 2400 - 400 * len(several)) for i, fired in enumerate(several)}
+        for name, several in (("practice", practices), ("drug", drugs))
+    }
+    total = sum(tables["practice"].values(), Counts())
+    left_out = _left_out_tables(tables, {}, total, profile)
+    assert left_out == set() or min(*practices, *drugs) <= profile.most
+
+    def rounded(number: int) -> int | None:
+        return alone(Counts(number), profile).fired
+
+    could = {}
+    for name, several in (("practice", practices), ("drug", drugs)):
+        each = [[n for n in range(60) if rounded(n) == rounded(fired)] for fired in several]
+        could[name] = [found for found in product(*each) if rounded(sum(found)) == rounded(sum(practices))]
+    sums = {sum(each) for each in could["practice"]} & {sum(each) for each in could["drug"]}
+    for name, several in (("practice", practices), ("drug", drugs)):
+        fitting = [each for each in could[name] if sum(each) in sums]
+        for i, fired in enumerate(several):
+            if rounded(fired) is None and len({each[i] for each in fitting}) == 1:
+                assert name in left_out
 
 
 def test_an_audit_writes_it_whole_and_says_by_which_profile(tmp_path: Path) -> None:
