@@ -106,7 +106,7 @@ def recognise(knowledge: Knowledge, resolution: Resolution) -> list[tuple[str, i
         elif len(resolution.ingredients) == 1:
             name, own, _ = parts[0]
             parts[0] = (name, own | bits, own | bits)
-    if resolution.unrecognised or not parts:
+    if resolution.unrecognised or resolution.otherwise or not parts:
         parts.append(("", 0, _ALL_CLASSES))
     return parts
 

@@ -71,6 +71,7 @@ class Resolution:
     unrecognised: tuple[str, ...] = ()  # words that may name a further ingredient
     unread: tuple[str, ...] = ()  # each code and text that was sent and not understood, with the reason
     classes_atc: tuple[str, ...] = ()  # ATC codes sent, for membership by prefix, also of drugs we do not know
+    otherwise: tuple[str, ...] = ()  # where code and text, or two codes, name different drugs: those not kept
 
     @property
     def why_not(self) -> str:
@@ -98,14 +99,28 @@ def resolve(names: DrugNames, medication: Medication) -> Resolution:
         best = Resolution(MatchedBy.ATC, classes[0], unrecognised=_unknown_words(said))
     else:
         best = Resolution(MatchedBy.NONE, unrecognised=_unknown_words(said))
-    if not best.conflict:
-        best = replace(best, conflict=_class_disagrees(names, best, classes))
+    if best.conflict:
+        best = replace(best, otherwise=_not_kept(names, best, known, said))
+    elif other := _class_disagrees(names, best, classes):
+        best = replace(best, conflict=other, otherwise=classes)
     unread = [reason for each in codes for reason in each.unread]
     unread += [f"{_echo(text)}: {each.why_not}" for text, each in said if not each.ingredients]
     if best.matched_by is MatchedBy.NONE:
         unread += [] if medication.codings else ["no code was sent"]
         unread += [] if said else ["no text was sent"]
     return replace(best, unread=tuple(unread), classes_atc=classes) if unread or classes else best
+
+
+def _not_kept(
+    names: DrugNames, best: Resolution, codes: Iterable[Resolution], said: Iterable[tuple[str, DrugText]]
+) -> tuple[str, ...]:
+    """The drugs that other codes and texts name; none where they differ in the strength alone."""
+    found: list[str] = []
+    sent = [each.ingredients for each in codes] + [text.ingredients for _, text in said]
+    for ingredients in sent:
+        named, held = _comparable(names, [each.name for each in ingredients], best.names)
+        found += sorted(named - held)
+    return tuple(dict.fromkeys(found))
 
 
 def did_you_mean(names: DrugNames, text: str) -> tuple[str, ...]:

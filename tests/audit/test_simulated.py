@@ -485,7 +485,7 @@ def test_another_drug_of_the_class_is_no_proof_that_the_relaxant_is_still_taken(
 
 
 def test_no_alert_tells_a_number_of_days_that_has_no_end(tmp_path: Path) -> None:
-    unknown = [replace(_ordered(n, n * 30, n * 30, n % 2, UNTOLD), told_days=None) for n in range(4)]
+    unknown = [_ordered(n, n * 14, n * 14, METHOCARBAMOL, 14, told=False) for n in range(4)]
     audited([Person("a", 40, unknown)], tmp_path)
     told = [each["value"] for row in table(tmp_path / "out", "alerts") for each in row["facts"] if each["unit"] == "d"]
     assert "at least" in "".join(told)
