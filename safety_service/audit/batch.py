@@ -442,6 +442,8 @@ class Checker:
             return None
         for line, events in relaxants_taken(knowledge, order, history):
             if line.ingredient != order.relaxant:
+                if drug.relaxant and asked[0].facts.line.file.relaxant == "by-indication":
+                    return None  # diazepam beside another relaxant: more is asked
                 facts = pair_facts(knowledge, order, history, patient, line, events)
                 asked.append(Asked(line.pair_program, line.pair_program.answer(facts.values), facts, drug.relaxant))
         return asked

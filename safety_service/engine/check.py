@@ -116,8 +116,7 @@ def weigh_read(knowledge: Knowledge, order: Order, history: History, patient: Pa
             lines += found
     unanswered: list[Check] = []
     if lines:
-        ordered = {line.ingredient for line in lines}
-        spoken += _rules_of_other_relaxants(knowledge, order, history, patient, ordered)
+        spoken += _rules_of_other_relaxants(knowledge, order, history, patient, lines)
     else:
         spoken = _as_partner(knowledge, order, history, patient)
     parts = recognise(knowledge, order.resolution)
@@ -374,28 +373,38 @@ def _as_partner(knowledge: Knowledge, order: Order, history: History, patient: P
 
 
 def _rules_of_other_relaxants(
-    knowledge: Knowledge, order: Order, history: History, patient: PatientFacts, ordered: set[str]
+    knowledge: Knowledge, order: Order, history: History, patient: PatientFacts, ordered: tuple[Line, ...]
 ) -> list[Spoken]:
     """Pair rules of one drug alone, of each other relaxant that shares a day: the order is their partner.
 
     What the label of a relaxant in use says of the one ordered, no rule of the one ordered says. The rules for any
-    relaxant are answered for the one ordered and are not asked twice.
+    relaxant are answered for the one ordered and are not asked twice; but diazepam is the benzodiazepine of another
+    relaxant, so whether an opioid meets these two is asked of that one.
     """
     spoken: list[Spoken] = []
+    names = {line.ingredient for line in ordered}
+    benzodiazepine = any(line.file.relaxant == "by-indication" for line in ordered)
     for line, events in relaxants_taken(knowledge, order, history):
-        if line.ingredient in ordered:
+        if line.ingredient in names:
             continue
         facts = pair_facts(knowledge, order, history, patient, line, events)
         asked = ask(line.pair_program, facts)
-        answers, fired = of_one_drug(line.pair_program, asked.answers, asked.fired)
+        answers, fired = of_one_drug(line.pair_program, asked.answers, asked.fired, with_triple=benzodiazepine)
         spoken.append(asked._replace(answers=answers, fired=fired))
     return spoken
 
 
-def of_one_drug(program: Program, answers: list[Check], fired: list[Fired]) -> tuple[list[Check], list[Fired]]:
-    """Of what a program says, the part of the rules of one drug alone."""
-    place = {at: i for i, at in enumerate(at for at, live in program.live if live.rule.drug is not None)}
+def of_one_drug(
+    program: Program, answers: list[Check], fired: list[Fired], with_triple: bool = False
+) -> tuple[list[Check], list[Fired]]:
+    """Of what a program says, the part of the rules of one drug alone, and of opioid with benzodiazepine if asked."""
+    asked = [at for at, live in program.live if live.rule.drug is not None or (with_triple and _asks_of_triple(live))]
+    place = {at: i for i, at in enumerate(asked)}
     return [answers[at] for at in place], [each._replace(at=place[each.at]) for each in fired if each.at in place]
+
+
+def _asks_of_triple(live: LiveRule) -> bool:
+    return any("overlap_opioid_and_benzodiazepine" in clause.facts for clause in live.clauses)
 
 
 def relaxants_taken(knowledge: Knowledge, order: Order, history: History) -> list[tuple[Line, list[Event]]]:

@@ -269,7 +269,9 @@ def put_order(knowledge: Knowledge, order: Order, lines_open: bool, values: list
     values[SLOTS["route_not_oral"]] = route
     given = dose(prescription, order.strength)
     if route == NO:
-        _put_dose(prescription, given, values)
+        products = [each for line in knowledge.lines_of.get(order.relaxant, ()) for each in line.file.products]
+        times_open = not_the_release_read(products, order.resolution)
+        _put_dose(prescription, given, times_open, values)
     over, short = quantity_against_days(prescription, order.start, order.strength, most_days)
     values[SLOTS["quantity_over"]] = _MASK[over]
     values[SLOTS["quantity_short"]] = _MASK[short]
@@ -325,13 +327,22 @@ def put_history(
     )
 
 
-def _put_dose(prescription: Prescription, given: Dose, values: list[int]) -> None:
+def not_the_release_read(products: Sequence[Product], resolution: Resolution) -> bool:
+    """A combination that is not said to be of extended release, the labels read being of such products alone.
+
+    How often such a combination is taken, they do not say.
+    """
+    combined = len(resolution.ingredients) > 1 and resolution.release != "er"
+    return combined and all(each.release == "er" for each in products)
+
+
+def _put_dose(prescription: Prescription, given: Dose, times_open: bool, values: list[int]) -> None:
     """Puts how much and how often, an order's highest. Half a dose more in 24 hours is counted as one."""
     if given.single_high is not None:
         put_number(values, "single_dose_mg", given.single_high, given.single_high)
     if given.daily_high is not None:
         put_number(values, "daily_dose_mg", given.daily_high, given.daily_high)
-    if prescription.frequency is not None:
+    if prescription.frequency is not None and not times_open:
         often = prescription.frequency
         most = -(-often.times_high * 24 // often.period_hours)
         if given.daily_most is not None and given.single_low:  # the stated maximum of a day allows no more doses

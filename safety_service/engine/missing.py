@@ -5,7 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 
 from safety_service.domain import Answer, MatchedBy, Missing, RecordKind
-from safety_service.engine.facts import CLASS_OF_FACT, COUNTED, LineFacts, Order, may_share, several_relaxants, shares
+from safety_service.engine.facts import (
+    CLASS_OF_FACT,
+    COUNTED,
+    LineFacts,
+    Order,
+    may_share,
+    not_the_release_read,
+    several_relaxants,
+    shares,
+)
 from safety_service.engine.fold import ENDLESS, NONE
 from safety_service.engine.history import SUBSTANCE, UNRECOGNISED, Event, History
 from safety_service.engine.problems import SET_OF_FACT
@@ -35,7 +44,9 @@ def why_open(facts: LineFacts, name: str) -> tuple[str, str]:
             return _why_purpose(order)
         case "single_dose_mg":
             return _why_no_dose(facts)
-        case "daily_dose_mg" | "doses_per_day" | "dose_interval_hours":
+        case "doses_per_day" | "dose_interval_hours":
+            return _why_no_times(facts)
+        case "daily_dose_mg":
             return _why_no_daily_dose(facts)
         case "quantity_over" | "quantity_short":
             return _why_no_quantity(facts)
@@ -107,6 +118,13 @@ def _why_no_daily_dose(facts: LineFacts) -> tuple[str, str]:
     if facts.order.request.prescription.frequency is None:
         return "prescription.frequency", "how often was not sent"
     return _why_no_dose(facts)
+
+
+def _why_no_times(facts: LineFacts) -> tuple[str, str]:
+    sent = facts.order.request.prescription.frequency is not None and facts.values[SLOTS["route_not_oral"]] == NO
+    if sent and not_the_release_read(facts.line.file.products, facts.order.resolution):
+        return "prescription.medication", "the label read is that of the extended-release product"
+    return _why_no_daily_dose(facts)
 
 
 def _why_no_quantity(facts: LineFacts) -> tuple[str, str]:

@@ -89,7 +89,7 @@ def _asked(weighed: Weighed) -> Iterator[tuple[str, Program, list[int]]]:
 
 def _clauses(weighed: Weighed) -> Iterator[tuple[str, ...]]:
     for each in weighed.spoken:
-        for _, live, clause in each.fired:
+        for _, live, clause, *_ in each.fired:
             yield live.rule.id, "clause", str(live.clauses.index(clause))
 
 
