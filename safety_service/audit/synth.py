@@ -1,6 +1,11 @@
 """Made-up records of a population, for tests and benchmarks: refills early and late, ties, overlaps, gaps, broken rows.
 
 The same seed gives the same rows, in pieces of patients, so that any number is made in little memory. Nobody is real.
+
+Most refills repeat the fill before them whole: days, quantity, refills, dose, how often, route, and what is missing of
+these. That part (`REPEATED`) is a choice of this generator and no statement about any population. Refills of one order
+are copies of it: were all different, what is remembered of a record's shape would seldom be used again, as in no
+records that people keep.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from safety_service.knowledge.knowledge import Knowledge
 
 FIRST = to_day(date(2022, 1, 1))
 DAYS = 3 * 365
+REPEATED = 0.85  # of the refills, those that repeat the fill before them
 ROWS_OF_A_PATIENT = 6.8  # about: measured, only to know how many patients a number of rows asks for
 _PIECE = 20_000  # patients made at once
 _OTHER = ("lisinopril 10 mg tablet", "metformin 500 mg tablet", "atorvastatin 20 mg tablet", "omeprazole 20 mg capsule",
@@ -106,10 +112,11 @@ def _piece(rng: np.random.Generator, first: int, drugs: Drugs, icd: Sequence[str
     drug = rng.choice(len(drugs.names), len(patient), p=drugs.weights)
     whole, early = rng.integers(0, DAYS, len(patient)), rng.integers(0, 60, len(patient))
     begin = FIRST + np.where(rng.random(len(patient)) < 0.3, early, whole)
-    supply = rng.choice(_SUPPLIES, len(of_course))
+    starts_of_course = np.concatenate(([0], np.cumsum(fills)[:-1]))
+    as_before = _copied(np.random.default_rng([plan.seed, first, 3]), len(of_course), starts_of_course)
+    supply = rng.choice(_SUPPLIES, len(of_course))[as_before]
     step = np.maximum(supply + rng.choice(_GAPS, len(of_course)), 0)
     ends = np.cumsum(step)
-    starts_of_course = np.concatenate(([0], np.cumsum(fills)[:-1]))
     before = ends - step
     start = begin[of_course] + before - before[starts_of_course][of_course]
     size = len(of_course)
@@ -122,6 +129,10 @@ def _piece(rng: np.random.Generator, first: int, drugs: Drugs, icd: Sequence[str
     def said(part: float, *words: str) -> pa.Array:
         return pa.array(np.where(rng.random(size) < part, rng.choice(words, size), ""))
 
+    def again(values: pa.Array) -> pa.Array:
+        """As in the fill that is repeated, what is missing too."""
+        return values.take(pa.array(as_before))
+
     dispensed = rng.random(len(patient))[of_course] < 0.7
     made_on = _dates(start)
     dose = np.array(drugs.doses)[chosen] * rng.choice((1.0, 1.0, 1.0, 2.0, 0.5), size)
@@ -133,16 +144,16 @@ def _piece(rng: np.random.Generator, first: int, drugs: Drugs, icd: Sequence[str
         "ordered_on": pa.array(made_on, mask=dispensed),
         "dispensed_on": pa.array(made_on, mask=~dispensed),
         "drug_name": pa.array(drugs.names).take(pa.array(chosen)),
-        "days_supply": some(0.95, supply.astype(np.int32)),
-        "quantity": some(0.8, (supply * rng.integers(1, 4, size)).astype(np.float64)),
+        "days_supply": again(some(0.95, supply.astype(np.int32))),
+        "quantity": again(some(0.8, (supply * rng.integers(1, 4, size)).astype(np.float64))),
         "quantity_unit": pa.array(np.full(size, "{tbl}")),
-        "refills": pa.array(
-            rng.choice((0, 0, 0, 1, 2), size).astype(np.int32), mask=dispensed | (rng.random(size) < 0.1)
+        "refills": again(
+            pa.array(rng.choice((0, 0, 0, 1, 2), size).astype(np.int32), mask=dispensed | (rng.random(size) < 0.1))
         ),
-        "dose": pa.array(dose, mask=(dose == 0) | (rng.random(size) < 0.1)),
+        "dose": again(pa.array(dose, mask=(dose == 0) | (rng.random(size) < 0.1))),
         "dose_unit": pa.array(np.full(size, "mg")),
-        "times": some(0.9, rng.integers(1, 5, size).astype(np.int32)),
-        "as_needed": said(0.8, "no", "no", "yes"),
+        "times": again(some(0.9, rng.integers(1, 5, size).astype(np.int32))),
+        "as_needed": again(said(0.8, "no", "no", "yes")),
         "indication": said(0.5, *icd),
         "treatment_status": said(0.2, "new", "continuing"),
         "benefit_documented": said(0.2, "yes", "no"),
@@ -150,11 +161,18 @@ def _piece(rng: np.random.Generator, first: int, drugs: Drugs, icd: Sequence[str
         "drives": said(0.3, "yes", "no"),
         "alcohol_use": said(0.3, "yes", "no"),
         "falls": said(0.3, "yes", "no"),
-        "route": said(0.1, "oral", "oral", "intravenous"),
+        "route": again(said(0.1, "oral", "oral", "intravenous")),
         "prescriber_id": pa.array(np.char.add("D", (person * 7 % 4001).astype(str))),
         "practice_id": pa.array(np.char.add("O", (person * 7 % 4001 % 97).astype(str))),
     }
     return pa.table(columns).take(pa.array(order))
+
+
+def _copied(rng: np.random.Generator, size: int, first: Ints) -> Ints:
+    """For each fill the one that it is a copy of: itself where it is the `first` of a course, or is made anew."""
+    anew = rng.random(size) >= REPEATED
+    anew[first] = True
+    return np.maximum.accumulate(np.where(anew, np.arange(size), 0))
 
 
 def _dates(days: Ints) -> npt.NDArray[np.datetime64]:
