@@ -153,8 +153,9 @@ class Prescription(_message.Message):
 
     @_builtins.property
     def daily_most(self) -> _common_pb2.Quantity:
-        """Greatest amount in 24 hours as ordered ("at most 3 a day"), of the ingredient or of the product; fewer administrations
-        than `frequency` allows are then counted. Absent: told from `dosage_text`, else not limited.
+        """Greatest amount in 24 hours as ordered ("at most 3 a day"), of the ingredient or of the product: the highest day, also
+        where `frequency` allows more or less; days are counted with fewer administrations, never with more. Absent: told
+        from `dosage_text`, else not limited.
         """
 
     def __init__(

@@ -199,8 +199,9 @@ export type Prescription = Message<"medsafety.v1.Prescription"> & {
   tapering: Answer;
 
   /**
-   * Greatest amount in 24 hours as ordered ("at most 3 a day"), of the ingredient or of the product; fewer administrations
-   * than `frequency` allows are then counted. Absent: told from `dosage_text`, else not limited.
+   * Greatest amount in 24 hours as ordered ("at most 3 a day"), of the ingredient or of the product: the highest day, also
+   * where `frequency` allows more or less; days are counted with fewer administrations, never with more. Absent: told
+   * from `dosage_text`, else not limited.
    *
    * @generated from field: medsafety.v1.Quantity daily_most = 23;
    */
