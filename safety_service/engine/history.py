@@ -317,7 +317,7 @@ def _cut_short(record: MedicationRecord) -> bool:
 
 def _not_begun(record: MedicationRecord, start: int | None, as_of: int) -> bool:
     """The record is planned, and no later day is told for it: nothing of it has been taken yet."""
-    return record.status is RecordStatus.PLANNED and (start is None or start <= as_of)
+    return record.status is RecordStatus.PLANNED and (start is None or start < as_of)
 
 
 def _span(
@@ -342,7 +342,10 @@ def _span(
             runs_out = has_days and record.status is not RecordStatus.ACTIVE
             return start, record.end, NONE, min(start + course_high, ENDLESS) if runs_out else ENDLESS
     if _not_begun(record, start, as_of):
-        return NONE, NONE, as_of, ENDLESS if record.end is None or record.end <= as_of else record.end
+        may_end = ENDLESS if record.end is None or record.end <= as_of else record.end
+        if start is None:
+            return NONE, NONE, as_of, may_end
+        return as_of, min(as_of + course_low, may_end), as_of, may_end  # meant to begin, and the day has come
     over = record.status in (RecordStatus.COMPLETED, RecordStatus.STOPPED)
     active = record.status is RecordStatus.ACTIVE
     if has_days and start is not None:

@@ -219,7 +219,7 @@ class _RecordStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordSt
     RECORD_STATUS_ENTERED_IN_ERROR: _RecordStatus.ValueType  # 4
     """The record is a mistake; read as if it had not been sent."""
     RECORD_STATUS_PLANNED: _RecordStatus.ValueType  # 5
-    """Not begun: no use so far. Counts for its days where they are still to come, else possibly from `as_of` on."""
+    """Not begun: no use so far. Counts for its days, from `as_of` on where the first has come; without a day, possibly."""
     RECORD_STATUS_UNKNOWN: _RecordStatus.ValueType  # 6
     """May be active and may have ended. Without days and an end it is possibly, never surely, being taken; with days surely
     on the first of them, and possibly beyond the last.
@@ -241,7 +241,7 @@ RECORD_STATUS_STOPPED: RecordStatus.ValueType  # 3
 RECORD_STATUS_ENTERED_IN_ERROR: RecordStatus.ValueType  # 4
 """The record is a mistake; read as if it had not been sent."""
 RECORD_STATUS_PLANNED: RecordStatus.ValueType  # 5
-"""Not begun: no use so far. Counts for its days where they are still to come, else possibly from `as_of` on."""
+"""Not begun: no use so far. Counts for its days, from `as_of` on where the first has come; without a day, possibly."""
 RECORD_STATUS_UNKNOWN: RecordStatus.ValueType  # 6
 """May be active and may have ended. Without days and an end it is possibly, never surely, being taken; with days surely
 on the first of them, and possibly beyond the last.

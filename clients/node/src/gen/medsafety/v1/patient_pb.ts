@@ -954,7 +954,7 @@ export enum RecordStatus {
   ENTERED_IN_ERROR = 4,
 
   /**
-   * Not begun: no use so far. Counts for its days where they are still to come, else possibly from `as_of` on.
+   * Not begun: no use so far. Counts for its days, from `as_of` on where the first has come; without a day, possibly.
    *
    * @generated from enum value: RECORD_STATUS_PLANNED = 5;
    */
