@@ -37,6 +37,7 @@ from safety_service.domain import (
     TreatmentStatus,
 )
 from safety_service.engine.problems import NEVER
+from safety_service.engine.supply import days_of_a_supply
 
 Row = Mapping[str, Any]
 
@@ -315,9 +316,7 @@ def record_of(row: Row, most_days: int) -> Dated:
         return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED, end=None), record)
     if status is RecordStatus.COMPLETED and end is not None:
         return Dated(end, replace(record, status=RecordStatus.UNSPECIFIED, end=planned_end(row)), record)
-    days = row["days_supply"]
-    over = status in (RecordStatus.COMPLETED, RecordStatus.STOPPED)
-    if over and (days is None or not 1 <= days <= most_days):
+    if status in (RecordStatus.COMPLETED, RecordStatus.STOPPED) and not days_of_a_supply(row["days_supply"], most_days):
         record = replace(record, status=RecordStatus.UNKNOWN)  # by which day is not told
     return Dated(ALWAYS, record, record)
 

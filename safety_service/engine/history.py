@@ -361,8 +361,9 @@ def _span(
     if over:
         may_begin = NONE if start is None else start
         if record.end is not None:
-            taken = start is None and record.end <= as_of  # until its end, whenever it began
-            return (record.end - 1 if taken else NONE), (record.end if taken else NONE), may_begin, record.end
+            if start is None and record.end <= as_of:  # taken until its end, whenever it began
+                return record.end - 1, record.end, NONE, record.end
+            return NONE, NONE, may_begin, record.end
         if may_begin > as_of:
             return NONE, NONE, may_begin, ENDLESS  # over before it begins: one of the two is wrong
         return NONE, NONE, may_begin, max(as_of, may_begin + 1)

@@ -21,6 +21,7 @@ from safety_service.engine.history import (
     event_of,
     preference,
 )
+from safety_service.engine.supply import days_of_a_supply
 from safety_service.knowledge.knowledge import Knowledge
 
 _ROOM = (0,) * EXPOSURE
@@ -186,8 +187,7 @@ class KeptHistory:
         if as_of < known.changes_on and known.changed is not known.record:
             return False
         record = known.on(as_of)
-        days = record.days_supply
-        if record.status in _SETTLED and days is not None and 1 <= days <= self._most_days:
+        if record.status in _SETTLED and days_of_a_supply(record.days_supply, self._most_days):
             return True
         return self._made(at, ENDLESS, self._kinds) == self._of_record[at]
 

@@ -121,6 +121,11 @@ def times_a_day(frequency: Frequency) -> tuple[float, float]:
     )
 
 
+def days_of_a_supply(days: int | None, most_days: int) -> bool:
+    """Whether a number is one of days of a supply."""
+    return days is not None and 1 <= days <= most_days
+
+
 def supply(
     order: Prescription | MedicationRecord,
     start: int | None,
@@ -149,7 +154,7 @@ def supply(
         found.append((SIG, *sig_days))
     usable = []
     for source, low, high in found:
-        if 1 <= low <= most_days:
+        if days_of_a_supply(low, most_days):
             usable.append((source, low, high))
         else:
             notes.append(f"{low} d from {source} is not 1 to {most_days} d and was not used")
@@ -176,7 +181,7 @@ def quantity_against_days(
     frequency or days are not known.
     """
     stated = order.days_supply, order.end - start if order.end is not None and start is not None else None
-    days = next((each for each in stated if each is not None and 1 <= each <= most_days), None)
+    days = next((each for each in stated if days_of_a_supply(each, most_days)), None)
     uses = _uses(order, strength)
     if days is None or uses is None or order.quantity is None:
         return Answer.UNKNOWN, Answer.UNKNOWN
